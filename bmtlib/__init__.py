@@ -1,0 +1,3 @@
+"""bmtlib: a reproducible benchmark of load balancers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,107 @@
+"""What figures and sentences call things: arms, levels, conditions, numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bmtlib.analysis.schema import FACTOR_COLUMNS
+from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.trials import done, records
+from bmtlib.params.factors import level_text
+
+_FACTOR = {column: factor for factor, column in FACTOR_COLUMNS.items()}
+# Along these a figure has an axis or panels; the other factors are settings of an arm and part of its name.
+_SCALES = ("file_size_bytes", "concurrency")
+
+
+def level(column: str, value: Any) -> str:
+    """A level as words.
+
+    >>> level("file_size_bytes", 5120), level("threads", 2), level("keepalive", True)
+    ('5 KiB', '2 threads', 'keep-alive')
+    """
+    if column == "keepalive":
+        return "keep-alive" if value else "no keep-alive"
+    text = level_text(_FACTOR[column], value)
+    if column == "threads":
+        return "1 thread" if text == "1" else f"{text} threads"
+    return f"concurrency {text}" if column == "concurrency" else text
+
+
+def scales(tables: Tables) -> list[str]:
+    """Factors that are an axis: the first is the x axis, a second one makes panels."""
+    return [column for column in _SCALES if column in tables.factors]
+
+
+def series_label(tables: Tables, row: Mapping[str, Any]) -> str:
+    """An arm with those of its levels that are settings of its own: "proxy, 2 threads"."""
+    own = [column for column in tables.factors if column not in _SCALES and pd.notna(row[column])]
+    return ", ".join([str(row["arm"]), *(level(column, row[column]) for column in own)])
+
+
+def scale_label(tables: Tables, row: Mapping[str, Any]) -> str:
+    """The levels of the factors that are scales: "5 KiB, concurrency 200"; empty without any."""
+    return ", ".join(level(column, row[column]) for column in scales(tables) if pd.notna(row[column]))
+
+
+def named(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with the columns `series` and `scale`, the rows of a series together."""
+    rows = records(table)
+    series = [series_label(tables, row) for row in rows]
+    rank = {label: place for place, label in enumerate(dict.fromkeys(series))}
+    found = table.assign(series=series, scale=[scale_label(tables, row) for row in rows])
+    return found.sort_values("series", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
+
+
+def conditions(tables: Tables) -> str:
+    """What all cases have in common, and how far the testbed can be believed."""
+    cases = done(tables)
+    same = [column for column in ("file_size_bytes", "concurrency") if cases[column].nunique() == 1]
+    levels = " and ".join(level(column, cases[column].iloc[0]) for column in same)
+    blocks = f"{cases['block'].nunique()} block{'' if cases['block'].nunique() == 1 else 's'}"
+    engines = [str(name) for name in cases["engine"].unique() if name != "none"]
+    parts = [f"at {levels}" if levels else "", blocks, "engine " + ", ".join(engines) if engines else ""]
+    text = "; ".join([*filter(None, parts), fidelity(tables)])
+    return text[0].upper() + text[1:]
+
+
+def fidelity(tables: Tables) -> str:
+    """What kind of testbed it was."""
+    return f"fidelity {tables.run.get('fidelity') or 'unknown'}"
+
+
+def percent(share: float) -> str:
+    """A share as per cent.
+
+    >>> percent(0.421), percent(0.0042)
+    ('42 %', '0.4 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else f"{100 * share:.1f} %"
+
+
+def number(value: float) -> str:
+    """A figure as people read it: three digits that matter, thousands apart.
+
+    >>> number(8970.23), number(55.137), number(0.0763), number(0)
+    ('8,970', '55.1', '0.076', '0')
+    """
+    if not math.isfinite(value):
+        return "unknown"
+    if abs(value) < 0.0005:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{min(max(digits, 0), 3)}f}"
+
+
+def ratio_text(ratio: float, low: float = math.nan, high: float = math.nan) -> str:
+    """A ratio, with its interval if it has one.
+
+    >>> ratio_text(0.9712, 0.93, 1.02), ratio_text(0.0708), ratio_text(0.0708, 0.0707, 0.0713)
+    ('0.97 (0.93–1.02)', '0.071', '0.071 (0.071–0.071)')
+    """
+    texts = [f"{value:.2f}" if value >= 0.1 else f"{value:#.2g}" for value in (ratio, low, high)]
+    return texts[0] if math.isnan(low) else f"{texts[0]} ({texts[1]}–{texts[2]})"

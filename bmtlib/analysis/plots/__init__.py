@@ -1,0 +1,78 @@
+"""Figures. Each `plot_x(tables)` draws what `df_x(tables)` returns; its heading is computed from that table."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from bmtlib.analysis import compare
+from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
+from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
+from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
+from bmtlib.analysis.plots.losses import plot_drops
+from bmtlib.analysis.plots.style import lay_out
+from bmtlib.analysis.tables import Tables
+from bmtlib.errors import MachineError
+
+__all__ = [
+    "FIGURES",
+    "plot_cpu_over_time",
+    "plot_director_bytes",
+    "plot_director_cpu",
+    "plot_drops",
+    "plot_irq_softirq",
+    "plot_throughput",
+    "plot_waits",
+    "plot_web_share",
+    "save_figure",
+    "save_figures",
+]
+
+DOTS_PER_IN = 160
+
+# Name (also of the files) -> how to draw it, and the table that it draws; in the order of a report.
+FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
+    "throughput": (plot_throughput, compare.df_throughput),
+    "waits": (plot_waits, compare.df_wait_curve),
+    "director-cpu": (plot_director_cpu, compare.df_director_cpu),
+    "director-bytes": (plot_director_bytes, compare.df_director_bytes),
+    "cpu-over-time": (plot_cpu_over_time, compare.df_cpu_over_time),
+    "irq-softirq": (plot_irq_softirq, compare.df_irq_softirq),
+    "drops": (plot_drops, compare.df_drops),
+    "web-share": (plot_web_share, compare.df_web_share),
+}
+
+
+def save_figure(figure: Figure, table: pd.DataFrame, folder: Path | str, name: str) -> list[Path]:
+    """Write <folder>/<name>.svg, .png and .csv, the table behind it; the paths written.
+
+    The same figure gives the same bytes: no date is written. Raises MachineError when the folder cannot be written.
+    """
+    lay_out(figure)
+    svg, png = io.BytesIO(), io.BytesIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bmtlib"}):
+        FigureCanvasSVG(figure).print_svg(svg, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.set_dpi(DOTS_PER_IN)
+    FigureCanvasAgg(figure).print_png(png, metadata={"Software": "bmtlib"})
+    contents = {"svg": svg.getvalue(), "png": png.getvalue(), "csv": table.to_csv(index=False).encode()}
+    paths = []
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for ending, content in contents.items():
+            paths.append(Path(folder) / f"{name}.{ending}")
+            paths[-1].write_bytes(content)
+    except OSError as error:
+        raise MachineError(f"cannot write the figure {name}: {error.strerror}", where=str(folder)) from error
+    return paths
+
+
+def save_figures(tables: Tables, folder: Path | str) -> dict[str, list[Path]]:
+    """Draw and write all of FIGURES; the paths written, by name."""
+    return {name: save_figure(plot(tables), df(tables), folder, name) for name, (plot, df) in FIGURES.items()}

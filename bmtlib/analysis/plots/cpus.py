@@ -1,0 +1,133 @@
+"""What the CPUs did while the load ran, and what interrupted them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bmtlib.analysis.compare import df_cpu_over_time, df_irq_softirq, df_trials
+from bmtlib.analysis.naming import conditions, named, number
+from bmtlib.analysis.plots.findings import busy_finding, softirq_finding
+from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.style import CPU_COLOURS, EVENT_COLOURS, FAINT, new_figure, nothing_to_show, styled
+from bmtlib.analysis.tables import Tables
+
+_MOST_CPUS = 4  # that get a row each; more are shown as the mean of their role
+_SMALL = 0.02  # kinds of interrupt below this share are "other"
+
+
+def _at_largest(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows at the largest level of each scale, and words for it: one figure cannot hold all levels."""
+    scale = table["scale"].iloc[-1]
+    return table[table["scale"] == scale], f" At {scale}." if scale else ""
+
+
+@styled
+def plot_cpu_over_time(tables: Tables) -> Figure:
+    """What each CPU did, second by second: a column per arm, a row per CPU; at the largest level of each scale."""
+    table = named(tables, df_cpu_over_time(tables))
+    if table.empty:
+        return nothing_to_show("What the CPUs did while the load ran", "No done case has samples of the CPUs.")
+    table, at = _at_largest(table)
+    if table["cpu"].nunique() > _MOST_CPUS:
+        by_role = ["series", "role", "time_s", "cpu_kind"]
+        table = table.groupby(by_role, sort=False)["share"].mean().reset_index()
+        table = table.assign(row=[f"CPUs, {role}" for role in table["role"]])
+    else:
+        names = zip(table["cpu"], table["role"], strict=True)
+        table = table.assign(row=[f"CPU {cpu} ({role})" for cpu, role in names])
+    seconds = [second + 0.5 for second in range(int(table["time_s"].max()) + 1)]
+    rows = list(table[["role", "row"]].drop_duplicates().sort_values(["role", "row"])["row"])
+    columns = list(table["series"].unique())
+    seen = {
+        kind: CPU_COLOURS[kind] for kind in CPU_COLOURS if table.loc[table["cpu_kind"] == kind, "share"].max() > 0.01
+    }
+    note = f"White: idle; hatched: not sampled. Mean over blocks.{at} {conditions(tables)}."
+    figure = new_figure(busy_finding(tables), note, 0.7 + 1.2 * len(rows), seen)
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+    for y, row in enumerate(rows):
+        for x, series in enumerate(columns):
+            _draw_shares(grid[y, x], table[(table["row"] == row) & (table["series"] == series)], seconds)
+        grid[y, 0].set_ylabel(f"{row}\nbusy, %")
+    for axes, series in zip(grid[0], columns, strict=True):
+        axes.set_title(series)
+    for axes in grid[-1]:
+        axes.set_xlabel("seconds of load")
+    grid[0, 0].set_xlim(0, len(seconds))
+    return figure
+
+
+def _draw_shares(axes: Axes, part: pd.DataFrame, seconds: list[float]) -> None:
+    wide = part.pivot_table(index="time_s", columns="cpu_kind", values="share")
+    wide = 100 * wide.reindex(index=seconds, columns=list(CPU_COLOURS))
+    edges = np.repeat([seconds[0] - 0.5, *(second + 0.5 for second in seconds)], 2)[1:-1]
+    levels = np.repeat(wide.fillna(0).to_numpy(), 2, axis=0).T
+    axes.stackplot(edges, levels, colors=list(CPU_COLOURS.values()), linewidth=0)
+    for second in wide.index[wide.isna().all(axis=1)]:
+        axes.axvspan(second - 0.5, second + 0.5, facecolor="none", edgecolor=FAINT, hatch="///", linewidth=0)
+    axes.set_ylim(0, 100)
+    axes.set_yticks([0, 50, 100])
+    axes.grid(axis="y")
+
+
+@styled
+def plot_irq_softirq(tables: Tables) -> Figure:
+    """Softirqs (left) and interrupts (right) per request on each CPU; at the largest level of each scale."""
+    table = named(tables, df_irq_softirq(tables)).dropna(subset="per_request")
+    if table.empty:
+        why = NO_CASE if df_trials(tables).empty else "The probes softirqs and interrupts were not taken."
+        return nothing_to_show("Softirqs and interrupts per request, by CPU", why)
+    table, at = _at_largest(table)
+    if table["cpu"].nunique() > _MOST_CPUS:
+        table = table.assign(row=[f"{series}, {role}" for series, role in table[["series", "role"]].to_numpy()])
+    else:
+        names = table[["series", "cpu", "role"]].to_numpy()
+        table = table.assign(row=[f"{series}, CPU {cpu} ({role})" for series, cpu, role in names])
+    ordered = table.sort_values(["role", "cpu"], kind="stable")
+    rows = [
+        row for series in table["series"].unique() for row in ordered.loc[ordered["series"] == series, "row"].unique()
+    ]
+    note = f"From before the load to after it, all blocks.{at} {conditions(tables)}."
+    figure = new_figure(softirq_finding(tables), note, 1.1 + 0.34 * len(rows))
+    left, right = figure.subplots(1, 2, sharey=True)
+    _draw_events(left, table[table["source"] == "softirq"], rows, "softirqs per request")
+    _draw_events(right, table[table["source"] == "irq"], rows, "interrupts per request")
+    left.set_yticks(range(len(rows)), rows)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    return figure
+
+
+def _draw_events(axes: Axes, part: pd.DataFrame, rows: list[str], what: str) -> None:
+    part = part.assign(event=[_event(name, said) for name, said in part[["name", "description"]].to_numpy()])
+    sums = part.groupby("event")["per_request"].sum().sort_values(ascending=False)
+    large = list(sums.index[sums > _SMALL * sums.sum()])[: len(EVENT_COLOURS) - 1]
+    part = part.assign(event=part["event"].where(part["event"].isin(large), "other"))
+    wide = part.pivot_table(index="row", columns="event", values="per_request", aggfunc="sum").reindex(rows).fillna(0)
+    total = np.zeros(len(rows))
+    for colour, event in zip(EVENT_COLOURS, [*large, "other"], strict=False):
+        if event in wide:
+            axes.barh(range(len(rows)), wide[event], left=total, color=colour, height=0.7, label=event)
+            total += wide[event].to_numpy()
+    for y, value in enumerate(total):
+        axes.annotate(number(value), (value, y), xytext=(5, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, 1.3 * max([*total, 1e-9]))
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(what)
+    axes.grid(axis="x")
+    if large:
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1, columnspacing=1, borderpad=0.2, fontsize=9
+        )
+
+
+def _event(name: str, description: str) -> str:
+    """An interrupt as people know it: "Function call interrupts" for CAL, "virtio3-tx" for 42.
+
+    >>> _event("42", "PCI-MSIX-0000:00:04.0 2-edge virtio3-tx"), _event("LOC", "Local timer interrupts")
+    ('virtio3-tx', 'local timer')
+    """
+    if name.isdigit():
+        return description.split()[-1]
+    return description.removesuffix(" interrupts").lower() or name

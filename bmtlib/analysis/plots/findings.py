@@ -1,0 +1,137 @@
+"""The heading of each figure: what its table says, in one sentence, and no more than that."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bmtlib.analysis.compare import (
+    df_director_bytes,
+    df_director_cpu,
+    df_irq_softirq,
+    df_ratio,
+    df_waits,
+    df_web_share,
+)
+from bmtlib.analysis.naming import named, number, percent, ratio_text, scales, series_label
+from bmtlib.analysis.tables import Tables
+
+
+def pair_text(tables: Tables, row: pd.Series) -> tuple[str, str]:
+    """Names of both sides of a row of df_ratio; levels that are settings of an arm stand with the arm that has them."""
+    own = [column for column in tables.factors if column not in scales(tables)]
+    sides = []
+    for side in ("arm", "against"):
+        cases = tables.cases[tables.cases["arm"] == row[side]]
+        has = [column for column in own if cases[column].notna().all()]
+        values = {column: row[column] if column in has else pd.NA for column in tables.factors}
+        sides.append(series_label(tables, {"arm": row[side], **values}))
+    return sides[0], sides[1]
+
+
+def throughput_finding(tables: Tables) -> str:
+    """What df_ratio says about requests/s."""
+    ratios = _ratios(tables, "requests_per_s")
+    if ratios.empty:
+        return "Requests/s by arm"
+    if len(ratios) == 1:
+        row = ratios.iloc[0]
+        arm, against = pair_text(tables, row)
+        times = ratio_text(row["ratio"], row["low"], row["high"])
+        if row["verdict"] == "undecided":
+            return f"Requests/s of {arm} and {against}: no difference shown, ratio {times}"
+        word = "more" if row["verdict"] == "higher" else "fewer"
+        return f"{arm} answers {word} requests/s than {against}: {times} times as many"
+    return _many(ratios, "Requests/s")
+
+
+def cpu_finding(tables: Tables) -> str:
+    """What df_ratio says about the director's CPU time per request."""
+    table, ratios = df_director_cpu(tables), _ratios(tables, "director_cpu_us")
+    if not table["separable"].all():
+        return "Busy time of the CPUs that the director shares with other hosts, per request"
+    if len(ratios) == 1:
+        row = ratios.iloc[0]
+        arm, against = pair_text(tables, row)
+        times = ratio_text(row["ratio"], row["low"], row["high"])
+        if row["verdict"] == "undecided":
+            return f"Director CPU per request, {arm} and {against}: no difference shown, ratio {times}"
+        word = "less" if row["verdict"] == "lower" else "more"
+        return f"A request costs the director {word} CPU time with {arm} than with {against}: {times} times"
+    return _many(ratios, "Director CPU per request") if len(ratios) else "Director CPU time per request"
+
+
+def bytes_finding(tables: Tables) -> str:
+    """Whether answers pass the director, by its bytes."""
+    table = named(tables, df_director_bytes(tables))
+    table = table[(table["kind"] != "direct") & table["out_per_client_byte"].notna()]
+    if table.empty:
+        return "Bytes through the director per request"
+    parts = []
+    for series, group in table.groupby("series", sort=False):
+        values = sorted(
+            {f"{value:.2f}" for value in (group["out_per_client_byte"].min(), group["out_per_client_byte"].max())}
+        )
+        parts.append(f"{'–'.join(values)} with {series}")
+    return f"For each byte that clients receive, the director sends {', '.join(parts)}"
+
+
+def waits_finding(tables: Tables) -> str:
+    """The 99th percentile by arm."""
+    table = named(tables, df_waits(tables))
+    if table.empty:
+        return "What clients waited"
+    if scales(tables):
+        return "What clients waited: percentiles over all requests"
+    parts = [f"{row['series']} {row['p99_ms']:.0f} ms" for _, row in table.iterrows()]
+    return f"99 of 100 requests were answered within: {', '.join(parts)}"
+
+
+def busy_finding(tables: Tables) -> str:
+    """How busy the director's CPUs were, by arm."""
+    table = named(tables, df_director_cpu(tables)).dropna(subset="busy_share")
+    if table.empty or table["scale"].nunique() > 1:
+        return "What the CPUs did while the load ran"
+    parts = [f"{row['series']} {percent(row['busy_share'])}" for _, row in table.iterrows()]
+    return f"The director's CPUs were busy: {', '.join(parts)}"
+
+
+def softirq_finding(tables: Tables) -> str:
+    """Packet work on the director's CPUs, by arm."""
+    table = named(tables, df_irq_softirq(tables))
+    # Under the direct arm no packet comes to the director.
+    table = table[(table["role"] == "director") & (table["name"] == "NET_RX") & (table["kind"] != "direct")]
+    if table.empty or table["scale"].nunique() > 1:
+        return "Softirqs and interrupts per request, by CPU"
+    sums = table.groupby("series", sort=False)["per_request"].sum()
+    parts = [f"{series} {number(value)}" for series, value in sums.items()]
+    return f"Receive softirqs on the director's CPUs per request: {', '.join(parts)}"
+
+
+def web_share_finding(tables: Tables) -> str:
+    """How even the spread was."""
+    table = df_web_share(tables).dropna(subset="share")
+    if table.empty:
+        return "Connections by web host"
+    low, high = table["share"].min() * 100, table["share"].max() * 100
+    return f"A web host took {low:.1f} to {high:.1f} % of the connections (an equal share: {_fair(table)} %)"
+
+
+def _fair(table: pd.DataFrame) -> str:
+    return ", ".join(sorted({f"{share * 100:.1f}" for share in table["fair_share"]}))
+
+
+def _ratios(tables: Tables, measure: str) -> pd.DataFrame:
+    table = df_ratio(tables)
+    return table[(table["measure"] == measure) & (table["n"] > 0)]
+
+
+def _many(ratios: pd.DataFrame, what: str) -> str:
+    """Several levels or pairs: from the lowest to the highest ratio, and what is decided."""
+    pairs = {(row["arm"], row["against"]) for _, row in ratios.iterrows()}
+    low, high = ratio_text(ratios["ratio"].min()), ratio_text(ratios["ratio"].max())
+    counts = ratios["verdict"].value_counts()
+    decided = ", ".join(f"{counts[word]} {word}" for word in ("higher", "lower", "undecided") if word in counts)
+    if len(pairs) == 1:
+        arm, against = next(iter(pairs))
+        what = f"{what}, {arm} against {against}"
+    return f"{what}: {low} to {high} times, by level ({decided})"

@@ -1,0 +1,160 @@
+"""What the clients saw: throughput, waits, and how the connections were spread."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bmtlib.analysis.compare import df_throughput, df_trials, df_wait_curve, df_web_share
+from bmtlib.analysis.naming import conditions, named, number, scales
+from bmtlib.analysis.plots.findings import throughput_finding, waits_finding, web_share_finding
+from bmtlib.analysis.plots.levels import Shown, level_figure
+from bmtlib.analysis.plots.series import all_series
+from bmtlib.analysis.plots.style import (
+    QUIET,
+    Label,
+    label_ends,
+    label_room,
+    lay_out,
+    new_figure,
+    nothing_to_show,
+    panel_grid,
+    styled,
+    text_colour,
+)
+from bmtlib.analysis.tables import Tables
+
+NO_CASE = "No case is done, so there is nothing to compare."
+
+
+@styled
+def plot_throughput(tables: Tables) -> Figure:
+    """Requests/s by arm: single blocks as dots, median and 95 % interval; over a factor's levels if there is one."""
+    table, trials = named(tables, df_throughput(tables)), named(tables, df_trials(tables))
+    if table.empty:
+        return nothing_to_show("Requests/s by arm", NO_CASE)
+    interval = " Bar: 95 % interval." if table["low_per_s"].notna().any() else ""
+    note = f"Dot: one block. Line: median.{interval} {conditions(tables)}."
+    if not scales(tables):
+        figure = new_figure(throughput_finding(tables), note, 0.55 + 0.55 * len(table))
+        _throughput_rows(tables, figure.subplots(), table, trials)
+        return figure
+    shown = Shown(value="requests_per_s", low="low_per_s", high="high_per_s", dots="requests_per_s", unit="requests/s")
+    return level_figure(tables, table, trials, throughput_finding(tables), note, shown)
+
+
+def _throughput_rows(tables: Tables, axes: Axes, table: pd.DataFrame, trials: pd.DataFrame) -> None:
+    series = all_series(tables)
+    for y, (_, row) in enumerate(table.iterrows()):
+        colour = series[row["series"]].colour
+        dots = trials[trials["series"] == row["series"]]
+        if np.isfinite(row["low_per_s"]):
+            axes.plot(
+                [row["low_per_s"], row["high_per_s"]],
+                [y, y],
+                color=colour,
+                alpha=0.35,
+                linewidth=9,
+                solid_capstyle="butt",
+            )
+        axes.plot([row["requests_per_s"]] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2.5)
+        axes.plot(dots["requests_per_s"], [y] * len(dots), "o", color=colour, markersize=5, markeredgecolor="white")
+        median = row["requests_per_s"]
+        axes.annotate(
+            number(median), (median, y - 0.27), ha="center", va="bottom", fontweight="bold", color=text_colour(colour)
+        )
+    axes.set_yticks(range(len(table)), list(table["series"]), fontsize=10.5)
+    axes.set_ylim(len(table) - 0.6, -0.65)
+    axes.set_xlim(0, 1.04 * np.nanmax(table[["high_per_s", "max_per_s"]].to_numpy()))
+    axes.set_xlabel("requests/s")
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+
+
+# Percentiles that get a tick. The axis is stretched towards 100 %, where the long waits are.
+_TICKS = (50, 90, 99, 99.9, 99.99, 99.999)
+
+
+@styled
+def plot_waits(tables: Tables) -> Figure:
+    """What clients waited, by percentile, the rare long waits stretched out; one panel per level of the scales."""
+    curve = named(tables, df_wait_curve(tables))
+    if curve.empty:
+        return nothing_to_show("What clients waited", NO_CASE if not len(df_trials(tables)) else "No waits were kept.")
+    parts = list(curve.groupby("scale", sort=False))
+    note = f"From connect to the end of the answer, all clients and blocks pooled. {conditions(tables)}."
+    figure = new_figure(waits_finding(tables), note, 3.1 * math.ceil(len(parts) / 2))
+    panels = panel_grid(figure, len(parts))
+    drawn = []
+    for axes, (title, part) in zip(panels, parts, strict=True):
+        axes.set_title(str(title))
+        end, labels = _wait_lines(tables, axes, part)
+        axes.set_xlim(0, 1.02 * end / (1 - label_room([text for _, text, _ in labels], len(parts))))
+        drawn.append((end, labels))
+    lay_out(figure)
+    for axes, (end, labels) in zip(panels, drawn, strict=True):
+        label_ends(axes, end, labels)
+    return figure
+
+
+def _wait_lines(tables: Tables, axes: Axes, curve: pd.DataFrame) -> tuple[float, list[Label]]:
+    """Draw one panel; where its lines end, and their labels."""
+    series = all_series(tables)
+    end, labels = 1.0, []
+    for label, part in curve.groupby("series", sort=False):
+        look = series[str(label)]
+        # Up to percentile p everybody waited wait_ms or less. The slowest request of n stands at 1 - 1/n, not at 100 %.
+        above = np.concatenate([[1.0], part["longer_share"].to_numpy()[:-1]])
+        place = -np.log10(above)
+        axes.step(place, part["wait_ms"], where="post", color=look.colour, linewidth=2, linestyle=look.dash)
+        end = max(end, float(place[-1]))
+        labels.append((float(part["wait_ms"].iloc[-1]), look.label, text_colour(look.colour)))
+    ticks = [tick for tick in _TICKS if -np.log10(1 - tick / 100) <= end]
+    axes.set_xticks([-np.log10(1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
+    axes.set_ylim(0, 1.08 * max(1.0, *(wait for wait, *_ in labels)))
+    axes.set_xlabel("share of requests answered within")
+    axes.set_ylabel("wait, ms")
+    axes.grid(axis="both")
+    return end, labels
+
+
+@styled
+def plot_web_share(tables: Tables) -> Figure:
+    """Share of the connections that each web host took: one dot per host."""
+    table = named(tables, df_web_share(tables)).dropna(subset="share")
+    if table.empty:
+        return nothing_to_show("Connections by web host", "No probe says how many connections each web host took.")
+    rows = list(table.groupby("series", sort=False))
+    hosts = table["host"].nunique()
+    each = " at one level" if table["scale"].nunique() > 1 else ""
+    note = f"Dot: one of {hosts} web hosts{each}. Dashed: an equal share. {conditions(tables)}."
+    figure = new_figure(web_share_finding(tables), note, 0.7 + 0.42 * len(rows))
+    axes = figure.subplots()
+    series = all_series(tables)
+    for y, (label, part) in enumerate(rows):
+        shares = part["share"] * 100
+        axes.plot(
+            shares,
+            [y] * len(part),
+            "o",
+            color=series[str(label)].colour,
+            alpha=0.7,
+            markersize=8,
+            markeredgecolor="white",
+        )
+        ends = dict.fromkeys(f"{end:.1f}" for end in (shares.min(), shares.max()))
+        axes.annotate(f"{'–'.join(ends)} %", (shares.max(), y), xytext=(9, 0), textcoords="offset points", va="center")
+    fair = 100 * table["fair_share"].iloc[0]
+    axes.axvline(fair, color=QUIET, linestyle="--", linewidth=1)
+    axes.set_xlim(0, max(2 * fair, 1.25 * 100 * table["share"].max()))
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(rows)), [str(label) for label, _ in rows], fontsize=10.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("share of the connections, %")
+    axes.grid(axis="x")
+    return figure

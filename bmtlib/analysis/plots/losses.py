@@ -1,0 +1,75 @@
+"""Where packets and connections were lost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bmtlib.analysis.compare import df_drops
+from bmtlib.analysis.drops import LAYERS
+from bmtlib.analysis.naming import conditions, named, number
+from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, styled
+from bmtlib.analysis.tables import Tables
+
+_SIGNS = ("retransmits",)  # a layer that shows loss, and is none
+
+
+@styled
+def plot_drops(tables: Tables) -> Figure:
+    """Losses per million requests: layers from the wire to the program as rows, arms as columns; clean layers stay."""
+    table = named(tables, df_drops(tables))
+    if table.empty:
+        return nothing_to_show("Losses by layer", NO_CASE)
+    columns = list(table["series"].unique())
+    rows = [row for layer in LAYERS for row in _rows_of(table[table["layer"] == layer], layer)]
+    which = "at the level with the most" if table["scale"].nunique() > 1 else ""
+    note = f"Per million requests{which and f', {which}'}. {conditions(tables)}."
+    figure = new_figure(_finding(table), note, 0.55 + 0.34 * len(rows))
+    axes = figure.subplots()
+    for y, (_, part) in enumerate(rows):
+        for x, series in enumerate(columns):
+            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max())
+    axes.set_xticks(range(len(columns)), columns)
+    axes.xaxis.tick_top()
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_xlim(-0.5, len(columns) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return figure
+
+
+def _draw_cell(axes: Axes, x: int, y: int, per_million: float) -> None:
+    lost = bool(per_million > 0)
+    strength = min(1.0, 0.25 + 0.15 * np.log10(1 + per_million)) if lost else 0.45
+    colour = "#D55E00" if lost else FAINT
+    axes.fill_between([x - 0.48, x + 0.48], y - 0.44, y + 0.44, color=colour, alpha=strength, linewidth=0)
+    text = "not measured" if np.isnan(per_million) else number(per_million)
+    weight = "bold" if lost else "normal"
+    axes.text(x, y, text, ha="center", va="center", color=INK if lost else QUIET, fontweight=weight)
+
+
+def _rows_of(table: pd.DataFrame, layer: str) -> list[tuple[str, pd.DataFrame]]:
+    """A row per counter that is not zero somewhere; one for the whole layer when all are."""
+    totals = table.groupby("counter", sort=False)["count"].sum()
+    if not totals.gt(0).any():
+        return [(layer, table)]
+    return [
+        (f"{layer}: {counter.removeprefix('TcpExt').removeprefix('Tcp')}", table[table["counter"] == counter])
+        for counter in totals.index[totals > 0]
+    ]
+
+
+def _finding(table: pd.DataFrame) -> str:
+    places = table[~table["layer"].isin(_SIGNS) & ~table["counter"].str.contains("Cookies")]
+    lossy = places[places["count"].fillna(0) > 0]
+    if not lossy.empty:
+        layers = [layer for layer in LAYERS if layer in set(lossy["layer"])]
+        return f"Losses in these layers: {'; '.join(layers)}"
+    signs = table[table["layer"].isin(_SIGNS) & (table["count"].fillna(0) > 0)]
+    unknown = places["count"].isna().any()
+    clean = "No measured counter shows a loss" if unknown else "No layer lost a packet or a connection"
+    return f"{clean}, but segments were sent again" if len(signs) else clean

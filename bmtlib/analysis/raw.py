@@ -1,0 +1,74 @@
+"""Raw text of a run folder, parsed. What a parser refuses becomes a row of `problems` instead of an exception."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from bmtlib.errors import BmtError
+from bmtlib.measure.probes import BY_NAME
+from bmtlib.rundir import RunDir
+
+T = TypeVar("T")
+
+_SAMPLE = re.compile(r"^### (\d+\.\d+)\n", re.MULTILINE)
+
+
+class Raw:
+    """One run's raw files. `roles` is role by host name; `problems` gathers what could not be understood."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.roles: dict[str, str] = {host["name"]: host["role"] for host in run.run_json().get("hosts", [])}
+        self.problems: list[dict[str, str | None]] = []
+
+    def hosts(self, *roles: str) -> list[str]:
+        """Hosts of these roles (all, when none is named), in the run's order."""
+        return [name for name, role in self.roles.items() if not roles or role in roles]
+
+    def problem(self, case: str | None, host: str | None, file: str, error: object) -> None:
+        self.problems.append({"case": case, "host": host, "file": file, "error": str(error)})
+
+    def parsed(self, case: str, host: str, name: str, parse: Callable[[str], T]) -> T | None:
+        """What `parse` makes of a raw file; None when the host has no such file or it is refused."""
+        try:
+            text = self.run.raw(case, host, name)
+            return None if text is None else parse(text)
+        except (BmtError, zlib.error) as error:
+            self.problem(case, host, name, error)
+            return None
+
+    def rows(self, case: str, host: str, probe: str, moment: str) -> Sequence[Any] | None:
+        """Rows of one probe at one moment ("before", "after"). `probe` may carry an interface: ethtool_stats@eth0."""
+        return self.parsed(case, host, f"{probe}.{moment}.txt", BY_NAME[probe.split("@")[0]].parse)
+
+    def around(self, case: str, host: str, probe: str) -> tuple[Sequence[Any], Sequence[Any]] | None:
+        """Rows before and after the load; None unless both are there: half a difference is none."""
+        before, after = self.rows(case, host, probe, "before"), self.rows(case, host, probe, "after")
+        return None if before is None or after is None else (before, after)
+
+    def during(self, case: str, host: str, probe: str) -> list[tuple[float, Sequence[Any]]]:
+        """Samples taken while the load ran: (epoch seconds, rows). Refused ones are left out, as one problem."""
+        name = f"{probe}.during.txt"
+        parse = BY_NAME[probe].parse
+        found, refused = [], []
+        for epoch_s, text in self.parsed(case, host, name, lambda text: list(split_samples(text))) or []:
+            try:
+                found.append((epoch_s, parse(text)))
+            except BmtError as error:
+                refused.append(error)
+        if refused:
+            self.problem(case, host, name, f"{len(refused)} of {len(refused) + len(found)} samples: {refused[0]}")
+        return found
+
+
+def split_samples(text: str) -> Iterator[tuple[float, str]]:
+    """Samples of a `during` file: each stands behind a line "### <epoch seconds>".
+
+    >>> list(split_samples("### 10.5\\na\\nb\\n### 11.5\\nc\\n"))
+    [(10.5, 'a\\nb\\n'), (11.5, 'c\\n')]
+    """
+    parts = _SAMPLE.split(text)[1:]
+    return zip(map(float, parts[::2]), parts[1::2], strict=True)

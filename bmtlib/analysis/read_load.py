@@ -1,0 +1,110 @@
+"""Cases, their guards, and what the load generators measured."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bmtlib.analysis.raw import Raw
+from bmtlib.errors import InputError
+from bmtlib.parsers import ab, ab_tsv
+
+Row = dict[str, Any]
+
+# Columns that the clients table takes from ab's report as they are.
+_FROM_AB = (
+    "rate_per_s",
+    "wait_mean_ms",
+    "gap_mean_ms",
+    "received_bytes",
+    "html_bytes",
+    "failed_connect",
+    "failed_receive",
+    "failed_length",
+    "failed_exceptions",
+    "non_2xx",
+    "write_errors",
+    "connect_mean_ms",
+    "processing_mean_ms",
+    "waiting_mean_ms",
+    "total_max_ms",
+)
+
+
+def read_records(raw: Raw) -> dict[str, Row]:
+    """case.json by case, in the plan's order; a planned case without one has the status "not run"."""
+    records: dict[str, Row] = {}
+    tried = set(raw.run.case_ids())
+    for planned in raw.run.read_json("plan.json")["cases"]:
+        case_id = planned["id"]
+        record = {**planned, "status": "not run"}
+        if case_id in tried:
+            try:
+                record = raw.run.case(case_id)
+            except InputError as error:
+                raw.problem(case_id, None, "case.json", error)
+                record["status"] = "unreadable"
+        record["threads"] = planned.get("settings", {}).get("threads")
+        records[case_id] = record
+    return records
+
+
+def case_rows(records: dict[str, Row]) -> list[Row]:
+    rows = []
+    for case_id, record in records.items():
+        load, requests = record.get("load") or {}, record.get("requests") or {}
+        error, window_s = record.get("error") or {}, record.get("window_s")
+        rows.append(
+            {
+                **{key: record.get(key) for key in ("arm", "kind", "engine", "block", "index", "threads", "status")},
+                **{key: record.get(key) for key in ("start_epoch_s", "end_epoch_s", "window_s", "skew_ms")},
+                **{key: requests.get(key) for key in ("sent", "completed", "failed", "cut_off", "opened")},
+                "case": case_id,
+                "error": error.get("what"),
+                "file_size_bytes": load.get("file_size"),
+                "concurrency": load.get("concurrency"),
+                "keepalive": load.get("keepalive"),
+                "load_requests": load.get("requests"),
+                "load_s": load.get("seconds"),
+                "requests_per_s": (requests.get("completed") or 0) / window_s if window_s else None,
+            }
+        )
+    return rows
+
+
+def guard_rows(records: dict[str, Row]) -> list[Row]:
+    return [{"case": case_id, **guard} for case_id, record in records.items() for guard in record.get("guards") or []]
+
+
+def client_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:
+    """One row per case and client. ab's own figures only of a client that finished: the others have no report."""
+    rows = []
+    for case_id, record in records.items():
+        for client in record.get("clients") or []:
+            row = {**client, "case": case_id, "duration_s": client.get("seconds")}
+            if client["status"] == "done" and (found := raw.parsed(case_id, client["host"], "ab.txt", ab.parse)):
+                report: Any = found[0]
+                row |= {key: report[key] for key in _FROM_AB}
+            rows.append(row)
+    return rows
+
+
+def wait_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:
+    """How many requests of a case waited each whole millisecond, over all clients: a histogram loses nothing here.
+
+    ab's rows have whole milliseconds, so the counts hold every percentile exactly and stay small for millions of rows.
+    """
+    rows = []
+    for case_id, record in records.items():
+        counts = np.zeros(0, dtype=np.int64)
+        for client in record.get("clients") or []:
+            found = raw.parsed(case_id, client["host"], "ab.tsv", ab_tsv.parse_columns)
+            if found is not None:
+                more = np.bincount(np.asarray(found["total_ms"]), minlength=len(counts))
+                more[: len(counts)] += counts
+                counts = more
+        rows += [
+            {"case": case_id, "wait_ms": int(wait), "requests": int(counts[wait])} for wait in np.flatnonzero(counts)
+        ]
+    return rows

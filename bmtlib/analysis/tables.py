@@ -1,0 +1,174 @@
+"""From a run folder's raw files to tidy tables. `read_tables` is the only way in; everything else stands on its result.
+
+The tables are kept as Parquet files under <run>/tables. Each carries the digest of what it was made from (raw files and
+the code that reads them), so a stale, foreign or broken cache is noticed and made anew; a folder that cannot be
+written is read without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+
+import bmtlib
+from bmtlib.analysis import read_cpu, read_load, read_net
+from bmtlib.analysis.raw import Raw
+from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS, frame
+from bmtlib.errors import BmtError
+from bmtlib.rundir import RunDir
+
+_PACKAGE = Path(bmtlib.__file__).parent
+# The code that decides what the tables hold.
+_READERS = ("parsers/*.py", "analysis/schema.py", "analysis/raw.py", "analysis/read_*.py", "analysis/tables.py")
+_DIGEST = "bmtlib-digest"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tables:
+    """A run in tables. Columns and types are in `schema.COLUMNS`; counts are growth from before the load to after it.
+
+    run: run.json. factors: columns of `cases` that the scenario varies. arms: their names, in the scenario's order
+
+    cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, "not run"; only those
+        that are done take part in comparisons. completed: right answers; failed: the rest that ended; sent: both;
+        cut_off: in flight when the time was over. requests_per_s: completed / window_s. load_requests, load_s: how the
+        load ends
+    guards: how each case was judged (verdict ok, mark or reject)
+    clients: case x client. wait_mean_ms: ab's "Time per request (mean)"; ab computes it as concurrency * time /
+        requests. gap_mean_ms: ab's "across all concurrent requests", 1 / rate: the seed's "latency". The other columns
+        are those of `parsers.ab.AbRow`; missing for a client that died
+    waits: requests by whole milliseconds from connect to the end of the answer, failed ones too, all clients of a case
+    cpu: case x CPU x kind (user with nice, system, softirq, irq, steal, iowait, idle), the director's probes.
+        role: "director" for its own CPUs, "other" for the rest of the machine
+    cpu_time: the same between two samples: time_s from the start of the load to the later one, span_s between them
+    softirq, softirq_time: how often each kind of softirq ran; irq: interrupts, by number or name; rows that are
+        not zero
+    softnet: /proc/net/softnet_stat by CPU
+    network: case x host x interface, without lo
+    counters: growth that is not zero. source: nstat, or ethtool_stats with its interface
+    probed: on how many hosts a source of `counters` was read: where it was, a missing counter is zero, else unknown
+    web_share: connections that each web host took; source: TcpPassiveOpens, or haproxy_stat where that is not known
+    listen: the fullest that a listen queue was seen (accept_queue_most), and the most it may hold (accept_queue_max)
+    conntrack: entries of the connection table
+    engine: what nftables, LVS or HAProxy counted, by item and counter; rows that are not zero
+    problems: raw files that a parser refused, with its words
+    """
+
+    run: dict[str, Any]
+    factors: tuple[str, ...]
+    arms: tuple[str, ...]
+    cases: pd.DataFrame
+    guards: pd.DataFrame
+    clients: pd.DataFrame
+    waits: pd.DataFrame
+    cpu: pd.DataFrame
+    cpu_time: pd.DataFrame
+    softirq: pd.DataFrame
+    softirq_time: pd.DataFrame
+    irq: pd.DataFrame
+    softnet: pd.DataFrame
+    network: pd.DataFrame
+    counters: pd.DataFrame
+    probed: pd.DataFrame
+    web_share: pd.DataFrame
+    listen: pd.DataFrame
+    conntrack: pd.DataFrame
+    engine: pd.DataFrame
+    problems: pd.DataFrame
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All tables by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name in COLUMNS}
+
+
+def read_tables(run: RunDir) -> Tables:
+    """The tables of a run, from its cache when that fits. Raises InputError when run.json or plan.json is broken."""
+    digest = content_digest(run)
+    frames = _load_cache(run, digest)
+    if frames is None:
+        frames = _build(run)
+        _save_cache(run, digest, frames)
+    plan = run.read_json("plan.json")
+    varied = {factor for case in plan["cases"] for factor in case.get("levels", {})}
+    return Tables(
+        run=run.run_json(),
+        factors=tuple(column for factor, column in FACTOR_COLUMNS.items() if factor in varied),
+        arms=tuple(plan["scenario"]["arms"]),
+        **frames,
+    )
+
+
+def _build(run: RunDir) -> dict[str, pd.DataFrame]:
+    raw = Raw(run)
+    records = read_load.read_records(raw)
+    measured = {case_id: record for case_id, record in records.items() if record["status"] != "not run"}
+    counters, probed = read_net.counter_rows(raw, measured)
+    rows = {
+        "cases": read_load.case_rows(records),
+        "guards": read_load.guard_rows(measured),
+        "clients": read_load.client_rows(raw, measured),
+        "waits": read_load.wait_rows(raw, measured),
+        "cpu": read_cpu.cpu_rows(raw, measured),
+        "cpu_time": read_cpu.cpu_time_rows(raw, measured),
+        "softirq": read_cpu.softirq_rows(raw, measured),
+        "softirq_time": read_cpu.softirq_time_rows(raw, measured),
+        "irq": read_cpu.irq_rows(raw, measured),
+        "softnet": read_cpu.softnet_rows(raw, measured),
+        "network": read_net.network_rows(raw, measured),
+        "counters": counters,
+        "probed": probed,
+        "web_share": read_net.web_share_rows(raw, measured),
+        "listen": read_net.listen_rows(raw, measured),
+        "conntrack": read_net.conntrack_rows(raw, measured),
+        "engine": read_net.engine_rows(raw, measured),
+    }
+    # A file read for two tables may have been refused twice.
+    problems = list({tuple(problem.items()): problem for problem in raw.problems}.values())
+    return {name: frame(name, found) for name, found in {**rows, "problems": problems}.items()}
+
+
+def content_digest(run: RunDir) -> str:
+    """SHA-256 over the files that tables are made of, and over the code that makes them."""
+    total = hashlib.sha256(bmtlib.__version__.encode())
+    sources = [path for pattern in _READERS for path in sorted(_PACKAGE.glob(pattern))]
+    raw = [path for path in sorted((run.path / "cases").rglob("*")) if path.is_file()]
+    for path in [*sources, run.path / "run.json", run.path / "plan.json", *raw]:
+        base = _PACKAGE if path.is_relative_to(_PACKAGE) else run.path
+        total.update(f"\0{path.relative_to(base)}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"-")
+    return total.hexdigest()
+
+
+def _load_cache(run: RunDir, digest: str) -> dict[str, pd.DataFrame] | None:
+    frames = {}
+    for name, columns in COLUMNS.items():
+        try:
+            found = pd.read_parquet(run.path / "tables" / f"{name}.parquet")
+            if found.attrs.pop(_DIGEST, None) != digest:
+                return None
+            frames[name] = found[list(columns)].astype(columns)
+        except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException):
+            return None
+    return frames
+
+
+def _save_cache(run: RunDir, digest: str, frames: dict[str, pd.DataFrame]) -> None:
+    try:
+        for name, table in frames.items():
+            run.write(f"tables/{name}.parquet", parquet(table, {_DIGEST: digest}))
+    except BmtError:
+        return  # read-only, or no room: the tables are there all the same
+
+
+def parquet(table: pd.DataFrame, attrs: dict[str, Any] | None = None) -> bytes:
+    """A table as the content of a Parquet file, with `attrs` in its metadata."""
+    marked, buffer = table.copy(deep=False), io.BytesIO()
+    marked.attrs.update(attrs or {})
+    marked.to_parquet(buffer, index=False)
+    return buffer.getvalue()

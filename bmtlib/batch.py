@@ -1,0 +1,156 @@
+"""A run without a person: the notebook 10-run-scenario in a kernel of its own, progress in the terminal, the report.
+
+The notebook runs in a worker thread, because papermill in the main thread would take Ctrl-C for itself and kill the
+kernel. So Ctrl-C comes to us, and we pass it to the kernel, where the runner ends in good order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bmtlib.errors import BmtError, MachineError
+from bmtlib.params.paths import project_root
+from bmtlib.run import Loaded, start
+from bmtlib.rundir import RunDir
+
+_EVERY_S = 0.2
+
+
+def run_scenario(loaded: Loaded, *, out: str | None, report: bool) -> int:
+    """Run one scenario and print its folder's path as the last line of standard output. Returns the exit code."""
+    from bmtlib.report import build_report
+
+    console = Console(stderr=True)
+    folder = start(loaded, out)
+    console.print(f"run folder: {folder.path}", soft_wrap=True, markup=False)
+    final = _measure(folder, console)
+    code = _exit_code(folder, final, console)
+    if report and folder.case_ids():
+        console.print("building the report", markup=False)
+        path = build_report(folder.path)
+        console.print(f"report: {path}", soft_wrap=True, markup=False)
+    print(folder.path)
+    return code
+
+
+def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
+    """Execute the notebook and show its progress until it ends. Ctrl-C and SIGTERM go to the kernel, once each."""
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        from bmtlib.report import execute
+
+        try:
+            execute(
+                project_root() / "notebooks" / "10-run-scenario.ipynb",
+                folder.path / "notebooks" / "10-run-scenario.ipynb",
+                {"run": str(folder.path)},
+            )
+        except BaseException as error:
+            failure.append(error)
+
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    with _Bar(console) as bar:
+        while thread.is_alive():
+            try:
+                bar.show(folder)
+                thread.join(_EVERY_S)
+            except KeyboardInterrupt:
+                console.print("ending: the case under way is given up, what was measured is kept", markup=False)
+                _interrupt_kernel(folder)
+        bar.show(folder)
+    final = folder.run_json()
+    if failure and final["status"] == "running":
+        raise BmtError(f"the run's notebook failed: {failure[0]}", where=str(folder.path / "notebooks"))
+    return final
+
+
+def _interrupt_kernel(folder: RunDir) -> None:
+    for event in folder.events():
+        if event["step"] == "run" and "pid" in event:
+            with suppress(ProcessLookupError):
+                os.kill(event["pid"], signal.SIGINT)
+
+
+def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
+    """Say what went wrong, in words, and how the run counts."""
+    cases = [folder.case(case_id) for case_id in folder.case_ids()]
+    for case in cases:
+        if case["status"] == "failed":
+            console.print(f"case {case['id']} failed: {case['error']['what']}", style="red", markup=False)
+        if case["status"] == "rejected":
+            reasons = "; ".join(guard["text"] for guard in case["guards"] if guard["verdict"] == "reject")
+            console.print(f"case {case['id']} was rejected: {reasons}", style="yellow", markup=False)
+    if final["status"] == "failed":
+        error = final["error"]
+        console.print(str(BmtError(error["what"], where=error["where"], todo=error["todo"])), style="red", markup=False)
+        return MachineError.exit_code
+    bad = final["status"] != "done" or any(case["status"] != "done" for case in cases)
+    return 1 if bad else 0
+
+
+class _Bar:
+    """One line in the terminal, from events.jsonl; plain lines when standard error is not a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._seen = 0
+        self._events: list[dict[str, Any]] = []
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("starting", total=None, left="")
+
+    def show(self, folder: RunDir) -> None:
+        from bmtlib.widgets.state import fold
+
+        new = list(folder.events(self._seen))
+        if not new and not self._console.is_terminal:
+            return
+        self._seen += len(new)
+        self._events += new
+        state = fold(self._events, now_s=time.time())
+        left = "" if state.left_s is None else f"about {state.left_s:.0f} s left"
+        self._progress.update(
+            self._task, description=state.text, completed=state.cases_done, total=state.cases or None, left=left
+        )
+        if not self._console.is_terminal:
+            for event in new:
+                if event["step"] == "case" and "requests_per_s" in event:
+                    rate = event["requests_per_s"]
+                    figure = f"{rate:,.0f} requests/s" if rate else "no rate"
+                    print(
+                        f"{event['number']}/{state.cases} {event['case']}: {event['state']}, {figure}", file=sys.stderr
+                    )
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def relative(path: Path) -> Path:
+    """`path` as seen from the current folder when it lies below it: shorter, and no machine's name in what is kept."""
+    with suppress(ValueError):
+        return path.resolve().relative_to(Path.cwd())
+    return path

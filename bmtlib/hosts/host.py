@@ -1,0 +1,150 @@
+"""What a host is, however it is reached."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from bmtlib.errors import HostError
+from bmtlib.hosts import journal
+from bmtlib.setup.change import Change
+
+WORK = "/run/bmt"  # everything of ours on a host lives below this folder; it is gone after a reboot
+PARALLEL = 16  # commands under way at once; more only queue for the CPUs of the controller
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one command did. `started` is the epoch in seconds on the controller, `seconds` the time it took."""
+
+    host: str
+    command: list[str]
+    rc: int
+    stdout: str
+    stderr: str
+    started: float
+    seconds: float
+
+
+class Background(Protocol):
+    """A command that was started and is not waited for yet."""
+
+    def wait(self, timeout_s: float) -> tuple[int, bytes, bytes]:
+        """Exit code, stdout, stderr. Kills the command and raises TimeoutError when the time is over."""
+        ...
+
+    def kill(self) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Host(ABC):
+    """A machine by role. `addresses` and `interfaces` are by network: "front", "back"; `cpus` are those it may use."""
+
+    name: str
+    role: str
+    addresses: dict[str, str]
+    interfaces: dict[str, str]
+    cpus: frozenset[int]
+    run_id: str = "no-run"
+    applied: list[Change] = field(default_factory=list)
+
+    @abstractmethod
+    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> Background:
+        """Start a command and return at once; `cpus` overrides the host's own (to keep an observer off them)."""
+
+    def run_bytes(
+        self, command: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30
+    ) -> tuple[int, bytes, bytes]:
+        return self.start(command, stdin=stdin).wait(timeout_s)
+
+    def run(self, command: Sequence[str], *, stdin: str = "", timeout_s: float = 30, check: bool = True) -> Result:
+        """Run a command to its end. HostError: no end within `timeout_s`; with `check`, an exit code other than 0."""
+        started = time.time()
+        try:
+            rc, out, err = self.run_bytes(command, stdin=stdin.encode(), timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise HostError(self.name, list(command), None, str(error)) from error
+        result = Result(
+            host=self.name,
+            command=list(command),
+            rc=rc,
+            stdout=out.decode(errors="replace"),
+            stderr=err.decode(errors="replace"),
+            started=started,
+            seconds=time.time() - started,
+        )
+        if check and rc != 0:
+            raise HostError(self.name, list(command), rc, result.stderr or result.stdout)
+        return result
+
+    def read(self, path: str) -> str:
+        return self.run(["cat", path]).stdout
+
+    def collect(self, folder: str, *, remove: bool = False) -> dict[str, bytes]:
+        """Every file directly in `folder` by name: one round trip, whatever their number. A missing folder is empty.
+
+        With `remove` the folder is deleted once it was read.
+        """
+        script = 'cd "$1" 2>/dev/null || exit 0; tar -cf - . && { [ -z "$2" ] || rm -r "$1"; }'
+        command = ["sh", "-c", script, "sh", folder, "remove" if remove else ""]
+        try:
+            rc, out, err = self.run_bytes(command, timeout_s=120)
+        except TimeoutError as error:
+            raise HostError(self.name, ["tar", folder], None, str(error)) from error
+        if rc != 0:
+            raise HostError(self.name, ["tar", folder], rc, err.decode(errors="replace"))
+        if not out:
+            return {}
+        files = {}
+        with tarfile.open(fileobj=io.BytesIO(out)) as tar:
+            for member in tar:
+                if member.isfile() and (stream := tar.extractfile(member)):
+                    files[member.name.removeprefix("./")] = stream.read()
+        return files
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Apply in order, in one round trip: journal on the host, do, read back. The first failure is a HostError."""
+        if not changes:
+            return
+        script = journal.apply_script(changes, self.run_id, WORK)
+        try:
+            result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
+        except BaseException:
+            self.applied.extend(changes)  # nobody knows how far it came: the undo of all is due
+            raise
+        done = journal.done_count(result.stdout)
+        self.applied.extend(changes[:done])
+        if done < len(changes):
+            change = changes[done]
+            # The one that failed may have been done by half: its undo is due as well.
+            self.applied.append(change)
+            raise HostError(
+                self.name, [f"change: {change.what} -> {change.want}"], result.rc, result.stderr or result.stdout
+            )
+
+    def undo(self, changes: Sequence[Change]) -> None:
+        """Undo those of `changes` that were applied here, last first. Raises HostError when one cannot be undone."""
+        due = [change for change in reversed(self.applied) if change in changes]
+        if not due:
+            return
+        result = self.run(["sh", "-s"], stdin=journal.undo_script(due, self.run_id, WORK), timeout_s=120, check=False)
+        undone = due[: journal.done_count(result.stdout)]
+        self.applied = [change for change in self.applied if change not in undone]
+        if len(undone) < len(due):
+            raise HostError(self.name, [f"undo: {due[len(undone)].what}"], result.rc, result.stderr or result.stdout)
+
+
+def each(hosts: Iterable[Host], work: Callable[[Host], T]) -> dict[str, T]:
+    """Do `work` on all hosts in parallel; results by host name. The first error is raised after all have ended."""
+    hosts = list(hosts)
+    with ThreadPoolExecutor(max_workers=max(1, min(PARALLEL, len(hosts)))) as pool:
+        futures = {host.name: pool.submit(work, host) for host in hosts}
+    return {name: future.result() for name, future in futures.items()}

@@ -1,0 +1,1 @@
+"""Load, start instant, probes and the runner: everything that happens between a plan and a run folder."""

@@ -1,0 +1,50 @@
+"""One start instant for all clients, and the end of all of them, whatever happens on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bmtlib.hosts.host import Host
+
+_LEAD_S = 0.25  # time for one client to receive its script and fall asleep ...
+_LEAD_PER_CLIENT_S = 0.012  # ... and for each one more: scripts are handed out one after the other
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """How one client's script ended; `error` is text when it did not end by itself."""
+
+    host: str
+    rc: int | None
+    error: str
+
+
+def start_instant_ns(clients: int) -> int:
+    """A moment late enough for all clients to be waiting, in nanoseconds of the epoch."""
+    return time.time_ns() + int((_LEAD_S + _LEAD_PER_CLIENT_S * clients) * 1e9)
+
+
+def run_together(hosts: Mapping[str, Host], scripts: Mapping[str, str], *, timeout_s: float) -> list[Ended]:
+    """Run each host's script (which waits for the start instant itself) and wait for all, `timeout_s` in all.
+
+    Those that do not end in time are killed and say so; on any other way out (Ctrl-C) all are killed.
+    """
+    running = {}
+    ended = []
+    deadline = time.monotonic() + timeout_s
+    try:
+        for name, script in scripts.items():
+            running[name] = hosts[name].start(["sh", "-c", script])
+        for name in list(running):
+            try:
+                rc, _, err = running[name].wait(max(0.1, deadline - time.monotonic()))
+                ended.append(Ended(host=name, rc=rc, error="" if rc == 0 else err.decode(errors="replace")[-300:]))
+            except TimeoutError:
+                ended.append(Ended(host=name, rc=None, error=f"did not end within {timeout_s:.0f} s and was killed"))
+            del running[name]
+    finally:
+        for process in running.values():
+            process.kill()
+    return ended

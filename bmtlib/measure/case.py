@@ -1,0 +1,292 @@
+"""One case on a ready testbed: arm up, proof, warm-up, drain, probes, load, probes, arm down, verdict of the guards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from bmtlib.errors import BmtError, CaseError, HostError, MachineError, ParseError
+from bmtlib.hosts.host import WORK, Background, Host, each
+from bmtlib.measure import outcome, preflight
+from bmtlib.measure.arms import arm_changes
+from bmtlib.measure.barrier import run_together, start_instant_ns
+from bmtlib.measure.load import ClientLoad, ab_command, client_loads
+from bmtlib.measure.probes import Probe, select
+from bmtlib.measure.scripts import load_script, probe_script, sampler_script, stop_script
+from bmtlib.measure.session import Session
+from bmtlib.parsers import ss
+from bmtlib.plan import Case
+from bmtlib.rundir import FORMAT, RunDir
+from bmtlib.setup.change import Change
+
+_DRAIN_DEADLINE_S = 15.0
+
+
+class CaseRun:
+    """Runs one case and writes its folder. `tell(state, **fields)` is called at each phase."""
+
+    def __init__(self, case: Case, session: Session, folder: RunDir, tell: Callable[..., None]) -> None:
+        self.case, self.session, self.folder, self.tell = case, session, folder, tell
+        self.lab = session.lab
+        self.place = f"{WORK}/cases/{case.id}"
+        self.engine = session.engines()[case.arm]
+        self.phase_s: dict[str, float] = {}
+        self.dirty = False  # the arm could not be taken down: the testbed must not serve another case
+        self._collected = False
+        network = session.plan.testbed.network
+        self.base = f"http://{network.vip}:{network.port}"
+        self.port = network.port
+        webs = {host.name: host.addresses["back"] for host in self.lab.role("web")}
+        self.parts: list[ClientLoad] = client_loads(
+            case.load,
+            clients=[host.name for host in self.lab.role("client")],
+            kind=case.kind,
+            vip=str(network.vip),
+            webs=webs,
+            port=network.port,
+        )
+        self.record: dict[str, Any] = {
+            "format": FORMAT,
+            "id": case.id,
+            "arm": case.arm,
+            "kind": case.kind,
+            "engine": self.engine,
+            "block": case.block,
+            "index": case.index,
+            "levels": case.levels,
+            "load": case.load.model_dump(mode="json"),
+            "status": "running",
+            "error": None,
+            "started_epoch_s": time.time(),
+            "start_epoch_s": None,
+            "end_epoch_s": None,
+            "window_s": None,
+            "skew_ms": None,
+            "requests": {"sent": 0, "completed": 0, "failed": 0, "cut_off": None, "opened": None},
+            "clients": [],
+            "guards": [],
+            "preflight": [],
+            "director_cpus": sorted(self.lab.placement.director),
+            "phase_s": self.phase_s,
+        }
+
+    def run(self) -> dict[str, Any]:
+        """The case from arm up to arm down; its record, also written as case.json.
+
+        A case fails alone: what went wrong is in the record. MachineError (disk full, no rights) and KeyboardInterrupt
+        pass through after the record is written.
+        """
+        director = self.lab.director
+        changes = arm_changes(
+            self.case.settings,
+            self.engine,
+            director=director,
+            facts=self.session.facts,
+            webs=self.lab.role("web"),
+            network=self.session.plan.testbed.network,
+        )
+        try:
+            with self._phase("apply"):
+                director.apply(changes)
+            self._measure()
+        except KeyboardInterrupt:
+            self._give_up("interrupted", CaseError("ended by Ctrl-C"))
+            raise
+        except MachineError as error:
+            self._give_up("failed", error)
+            raise
+        except (BmtError, OSError) as error:
+            self._give_up("failed", error)
+        finally:
+            with self._phase("undo"):
+                self._take_down(changes)
+            self.folder.write_json(f"cases/{self.case.id}/case.json", self.record)
+        return self.record
+
+    def _take_down(self, changes: Sequence[Change]) -> None:
+        try:
+            self.lab.director.undo(changes)
+        except (HostError, OSError) as error:
+            self.dirty = True
+            self._give_up("failed", error)
+
+    def _give_up(self, status: str, error: Exception) -> None:
+        """Record the first reason, and keep what the hosts have: a half answer is evidence too."""
+        if self.record["error"] is None:
+            what = error if isinstance(error, BmtError) else BmtError(str(error) or type(error).__name__)
+            self.record["error"] = {"what": what.what, "where": what.where, "todo": what.todo}
+            self.record["status"] = status
+        for host in [] if self._collected else self.lab.hosts.values():
+            with suppress(HostError, OSError):
+                self.folder.write_raw(self.case.id, host.name, host.collect(self.place))
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[None]:
+        self.tell(name)
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phase_s[name] = round(self.phase_s.get(name, 0) + time.monotonic() - started, 3)
+
+    def _measure(self) -> None:
+        with self._phase("preflight"):
+            self._prove()
+        with self._phase("warmup"):
+            self._warm_up()
+        with self._phase("drain"):
+            self.record["guards"].append(outcome.as_rows([self._drain()])[0])
+        with self._phase("probe"):
+            self._probe("before")
+        with self._phase("load"):
+            ended = self._load()
+        with self._phase("collect"):
+            # The director first: its counters are the case's result, and the others are still quiet.
+            self._probe("after", [self.lab.director])
+            self._probe("after", [host for host in self.lab.hosts.values() if host.role != "director"])
+            files = each(self.lab.hosts.values(), lambda host: host.collect(self.place, remove=True))
+            self._collected = True
+            for name, content in files.items():
+                self.folder.write_raw(self.case.id, name, content)
+        with self._phase("judge"):
+            self._judge(files, [f"{end.host}: {end.error}" for end in ended if end.error])
+
+    # --- phases ----------------------------------------------------------------------------------------------------
+
+    def _prove(self) -> None:
+        client, director = self.lab.role("client")[0], self.lab.director
+        webs = {host.name: host.addresses["back"] for host in self.lab.role("web")}
+        size, place = int(self.case.load.file_size), f"{WORK}/preflight"
+        if self.case.kind == "direct":
+            bases = {name: f"http://{address}:{self.port}" for name, address in webs.items()}
+            proofs = [preflight.prove_direct_answers(client, place, bases=bases, size=size)]
+            base = next(iter(bases.values()))
+        else:
+            base = self.base
+            proofs = [
+                preflight.prove_answers(client, place, base=base, webs=list(webs), size=size),
+                preflight.prove_arp(client, director, self.base.split("/")[2].split(":")[0]),
+            ]
+        proofs.append(preflight.prove_path(client, director, place, kind=self.case.kind, base=base, count=len(webs)))
+        self.record["preflight"] = [{"name": proof.name, "ok": proof.ok, "text": proof.text} for proof in proofs]
+
+    def _warm_up(self) -> None:
+        seconds = self.case.load.warmup_seconds
+        if not seconds:
+            return
+        scripts = {
+            part.client: " ".join(
+                ["exec", *ab_command(part, self.case.load, seconds=seconds, rows=None), ">/dev/null 2>&1"]
+            )
+            for part in self.parts
+        }
+        run_together(self.lab.hosts, scripts, timeout_s=seconds + self.case.load.timeout_s + 10)
+
+    def _drain(self) -> outcome.Guard:
+        """Wait until no client's connection is open anywhere (TIME_WAIT lasts 60 s and does no work)."""
+        waiting, front = list(self.lab.hosts.values()), self.session.plan.testbed.network.front
+        deadline = time.monotonic() + _DRAIN_DEADLINE_S
+        left = 0
+        while waiting:
+            counts = each(waiting, lambda host: open_sockets(host, front))
+            left = sum(counts.values())
+            waiting = [host for host in waiting if counts[host.name]]
+            if time.monotonic() > deadline:
+                break
+        text = f"{left} connections still open before the load" if waiting else "all connections closed before the load"
+        return outcome.Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
+
+    def _probes(self, host: Host, when: list[Any]) -> list[Probe]:
+        return select(
+            when,
+            role=host.role,
+            interfaces=host.interfaces.values(),
+            engine=self.engine,
+            names=self.session.plan.scenario.probes,
+            shared_machine=True,
+        )
+
+    def _probe(self, moment: str, hosts: list[Host] | None = None) -> None:
+        def take(host: Host) -> None:
+            probes = self._probes(host, ["around", "during"])
+            host.run(["sh", "-c", probe_script(self.place, probes, moment)])
+
+        each(self.lab.hosts.values() if hosts is None else hosts, take)
+
+    def _deadline_s(self) -> float:
+        """When a load that has not ended is given up: its time limit, or at least 200 requests/s for a counted one."""
+        load = self.case.load
+        work = load.seconds if load.seconds is not None else max(60.0, (load.requests or 0) / 200)
+        return work + load.timeout_s + 30
+
+    def _load(self) -> list[Any]:
+        start_ns = start_instant_ns(len(self.parts))
+        scripts = {
+            part.client: load_script(self.place, ab_command(part, self.case.load), start_ns) for part in self.parts
+        }
+        deadline_s = self._deadline_s()
+        sampler = self._start_sampler(int(deadline_s) + 5)
+        try:
+            return run_together(self.lab.hosts, scripts, timeout_s=deadline_s)
+        finally:
+            self._stop_sampler(sampler)
+
+    def _start_sampler(self, most: int) -> Background:
+        """Sample the director each second, from CPUs that are not the director's: watching must cost it nothing."""
+        director = self.lab.director
+        script = sampler_script(self.place, self._probes(director, ["during"]), every_s=1.0, most=most)
+        return director.start(["sh", "-c", script], cpus=self.lab.placement.others)
+
+    def _stop_sampler(self, sampler: Background) -> None:
+        self.lab.director.run(["sh", "-c", stop_script(self.place)])
+        try:
+            sampler.wait(5)
+        except TimeoutError as error:
+            raise CaseError("the sampler on the director did not stop") from error
+
+    def _judge(self, files: dict[str, dict[str, bytes]], errors: list[str]) -> None:
+        size, record = int(self.case.load.file_size), self.record
+        clients = [outcome.client_outcome(part, files[part.client], file_size=size) for part in self.parts]
+        window = outcome.window_of(clients)
+        record["clients"] = outcome.as_rows(clients)
+        record["requests"] = outcome.request_counts(clients, keepalive=self.case.load.keepalive)
+        if window is not None:
+            record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
+            record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
+        guards = outcome.guards(self.case.load, clients, window, record["requests"])
+        record["guards"] += outcome.as_rows(guards)
+        died = [
+            f"{client.host} (exit code {client.rc}): {client.said}" for client in clients if client.status == "died"
+        ]
+        silent = [name for name, content in files.items() if name.startswith("web") and not listens(content, self.port)]
+        if died or errors:
+            raise CaseError(f"a load generator died: {'; '.join(died or errors)}", where=self.case.id)
+        if silent:
+            raise CaseError(
+                f"after the load nothing listens on port {self.port} of {', '.join(silent)}", where=self.case.id
+            )
+        rejected = any(guard["verdict"] == "reject" for guard in record["guards"])
+        record["status"] = "rejected" if rejected else "done"
+
+
+def open_sockets(host: Host, front: str) -> int:
+    """TCP sockets on `host` that belong to a client: not listening, not in TIME_WAIT, not kept by HAProxy to its servers.
+
+    `ss -s` would count the whole machine's.
+    """
+    peers = [] if host.role == "client" else ["dst", front]
+    command = ["ss", "-Htan", "exclude", "listening", "exclude", "time-wait", "exclude", "closed", *peers]
+    return len(host.run(command).stdout.splitlines())
+
+
+def listens(files: dict[str, bytes], port: int) -> bool:
+    """Whether a host listened on `port` after the load. A host whose probe is missing is judged by its load alone."""
+    text = files.get("ss_listen.after.txt")
+    if text is None:
+        return True
+    try:
+        return any(row["port"] == port for row in ss.parse_listen(text.decode()))
+    except ParseError:
+        return True

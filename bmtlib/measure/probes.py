@@ -1,0 +1,208 @@
+"""The table of probes: what is read from which host, when, and which parser understands it.
+
+To add one: a row here, a parser, a golden pair, a line in data/README.md (CONTRIBUTING has the recipe).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from bmtlib.parsers import (
+    conntrack,
+    ethtool,
+    haproxy,
+    interrupts,
+    ip_link,
+    ip_vs_percpu,
+    ipvsadm,
+    lscpu,
+    nft,
+    nstat,
+    softirqs,
+    softnet,
+    ss,
+    stat,
+    sysctl,
+)
+
+When = Literal["once", "around", "during"]
+ALL = ("client", "director", "web")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One command whose output is kept.
+
+    `when`: "once" per run, "around" = before and after each case's load, "during" = around and each second between (on
+    the director only: an observer on every host would itself be load). `machine` marks what covers the whole machine:
+    hosts that share one (a lab) are asked once, on the director. `engines` limits it to arms driven by one of these.
+    `per_interface` runs it for each interface, whose name ends the command and stands after "@" in the file name.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    parse: Callable[[str], Sequence[Any]]
+    when: When
+    roles: tuple[str, ...] = ALL
+    machine: bool = False
+    engines: tuple[str, ...] | None = None
+    per_interface: bool = False
+
+
+def _haproxy_socket(question: str) -> tuple[str, ...]:
+    return ("sh", "-c", f"echo '{question}' | socat -t 5 - UNIX-CONNECT:/run/bmt/haproxy.sock")
+
+
+def _cat(path: str) -> tuple[str, ...]:
+    return ("cat", path)
+
+
+_SYSCTLS = r"^(net\.(core|ipv4|netfilter)|vm\.|fs\.(file-max|nr_open)|kernel\.(numa_balancing|osrelease|sched))"
+
+PROBES: tuple[Probe, ...] = (
+    Probe(name="ss_summary", command=("ss", "-s"), parse=ss.parse_summary, when="during"),
+    Probe(name="ss_listen", command=("ss", "-ltn"), parse=ss.parse_listen, when="during", roles=("director", "web")),
+    Probe(name="nstat", command=("nstat", "-asz", "-j"), parse=nstat.parse, when="around"),
+    Probe(name="softnet", command=_cat("/proc/net/softnet_stat"), parse=softnet.parse, when="during", machine=True),
+    Probe(name="interrupts", command=_cat("/proc/interrupts"), parse=interrupts.parse, when="during", machine=True),
+    Probe(name="softirqs", command=_cat("/proc/softirqs"), parse=softirqs.parse, when="during", machine=True),
+    Probe(name="stat", command=_cat("/proc/stat"), parse=stat.parse, when="during", machine=True),
+    Probe(name="ip_link", command=("ip", "-s", "-j", "link"), parse=ip_link.parse, when="around"),
+    Probe(
+        name="ethtool_stats", command=("ethtool", "-S"), parse=ethtool.parse_stats, when="around", per_interface=True
+    ),
+    Probe(name="ethtool_ring", command=("ethtool", "-g"), parse=ethtool.parse_ring, when="once", per_interface=True),
+    Probe(
+        name="ethtool_channels",
+        command=("ethtool", "-l"),
+        parse=ethtool.parse_channels,
+        when="once",
+        per_interface=True,
+    ),
+    Probe(
+        name="ethtool_features",
+        command=("ethtool", "-k"),
+        parse=ethtool.parse_features,
+        when="once",
+        per_interface=True,
+    ),
+    Probe(
+        name="ethtool_driver", command=("ethtool", "-i"), parse=ethtool.parse_driver, when="once", per_interface=True
+    ),
+    Probe(
+        name="conntrack",
+        command=("sysctl", "net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
+        parse=conntrack.parse,
+        when="around",
+        roles=("director", "web"),
+    ),
+    Probe(
+        name="ipvsadm",
+        command=("ipvsadm", "-Ln"),
+        parse=ipvsadm.parse,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ipvsadm_stats",
+        command=("ipvsadm", "-Ln", "--stats", "--exact"),
+        parse=ipvsadm.parse_stats,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ipvsadm_rate",
+        command=("ipvsadm", "-Ln", "--rate", "--exact"),
+        parse=ipvsadm.parse_rate,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ipvsadm_conns",
+        command=("ipvsadm", "-Lnc"),
+        parse=ipvsadm.parse_conns,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ip_vs_percpu",
+        command=_cat("/proc/net/ip_vs_stats_percpu"),
+        parse=ip_vs_percpu.parse,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="haproxy_info",
+        command=_haproxy_socket("show info json"),
+        parse=haproxy.parse_info,
+        when="around",
+        roles=("director",),
+        engines=("haproxy",),
+    ),
+    Probe(
+        name="haproxy_stat",
+        command=_haproxy_socket("show stat json"),
+        parse=haproxy.parse_stat,
+        when="around",
+        roles=("director",),
+        engines=("haproxy",),
+    ),
+    Probe(
+        name="nft_counters",
+        command=("nft", "-j", "list", "ruleset"),
+        parse=nft.parse,
+        when="around",
+        roles=("director",),
+        engines=("nft",),
+    ),
+    Probe(name="lscpu", command=("lscpu", "-J"), parse=lscpu.parse, when="once", machine=True),
+    Probe(name="sysctl", command=("sysctl", "-a", "-r", _SYSCTLS), parse=sysctl.parse, when="once"),
+)
+
+BY_NAME = {probe.name: probe for probe in PROBES}
+
+
+def probe_of(file_name: str) -> Probe | None:
+    """The probe that made a raw file, None for other files (ab's).
+
+    >>> probe_of("ethtool_stats@eth0.before.txt").name
+    'ethtool_stats'
+    """
+    return BY_NAME.get(file_name.split(".")[0].split("@")[0])
+
+
+def select(
+    when: Iterable[When],
+    *,
+    role: str,
+    interfaces: Iterable[str],
+    engine: str | None,
+    names: Sequence[str] | str,
+    shared_machine: bool,
+) -> list[Probe]:
+    """Probes for one host at one moment, one for each interface where that applies.
+
+    `names` are the scenario's: "all" or a list. With `shared_machine`, machine-wide probes are the director's alone.
+    """
+    chosen = []
+    for probe in PROBES:
+        wanted = probe.when in when and role in probe.roles and (names == "all" or probe.name in names)
+        if not wanted or (probe.machine and shared_machine and role != "director"):
+            continue
+        if probe.engines is not None and engine not in probe.engines:
+            continue
+        if probe.per_interface:
+            chosen += [
+                replace(probe, name=f"{probe.name}@{interface}", command=(*probe.command, interface))
+                for interface in sorted(set(interfaces))
+            ]
+        else:
+            chosen.append(probe)
+    return chosen

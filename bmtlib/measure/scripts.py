@@ -1,0 +1,66 @@
+"""The shell scripts a case runs on its hosts. Pure text: one script is one round trip, in a lab as over SSH.
+
+Everything a script makes lies in the case's folder on the host and is fetched with one `tar`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from bmtlib.measure.probes import Probe
+
+# A probe that fails leaves its complaint (.err) and no output: half an answer would look like a whole one.
+_KEEP = """\
+keep() { f=$1; shift; "$@" > "$f.txt" 2> "$f.err" </dev/null || rm -f "$f.txt"; }
+"""
+
+
+def _enter(folder: str) -> str:
+    quoted = shlex.quote(folder)
+    return f"mkdir -p {quoted} && cd {quoted} || exit 90\n"
+
+
+def probe_script(folder: str, probes: Sequence[Probe], moment: str) -> str:
+    """Take each probe once; files `<probe>.<moment>.txt`."""
+    lines = [f"keep {shlex.quote(f'{probe.name}.{moment}')} {shlex.join(probe.command)}" for probe in probes]
+    return _enter(folder) + _KEEP + "\n".join(lines) + "\nfind . -name '*.err' -size 0 -delete\n"
+
+
+def sampler_script(folder: str, probes: Sequence[Probe], *, every_s: float, most: int) -> str:
+    """Take each probe every `every_s` seconds until `stop_script` is run, `most` times at the most.
+
+    Each sample starts with a line `### <epoch seconds>`; files `<probe>.during.txt`. The bound ends the loop also when
+    nobody is left to stop it.
+    """
+    samples = "\n".join(
+        f'{{ echo "### $now"; {shlex.join(probe.command)}; }} >> {probe.name}.during.txt 2>> during.err </dev/null'
+        for probe in probes
+    )
+    return (
+        _enter(folder)
+        + f"i=0\nwhile [ $i -lt {most} ] && [ ! -e stop ]; do\nnow=$(date +%s.%N)\n{samples}\n"
+        + f"sleep {every_s:g} & echo $! > sleeper; wait $!; i=$((i+1))\ndone\n"
+        + "rm -f stop sleeper; [ -s during.err ] || rm -f during.err\n"
+    )
+
+
+def stop_script(folder: str) -> str:
+    """End the sampler after the sample under way: it does not sleep to the end of its second."""
+    return f'cd {shlex.quote(folder)} && : > stop && kill "$(cat sleeper)" 2>/dev/null; true'
+
+
+def load_script(folder: str, command: Sequence[str], start_ns: int) -> str:
+    """Wait for the clock to show `start_ns`, note the instant, run the load, note the end and the exit code.
+
+    The instant noted is the last thing before the load generator is started, so skew between clients is what was
+    achieved, not what was asked.
+    """
+    return (
+        _enter(folder)
+        + f"left=$(( {start_ns} - $(date +%s%N) ))\n"
+        + '[ $left -le 0 ] || sleep "$((left / 1000000000)).$(printf %09d $((left % 1000000000)))"\n'
+        + "date +%s%N > ab.start\n"
+        + f"{shlex.join(command)} > ab.txt 2> ab.err </dev/null\n"
+        + "echo $? > ab.rc; date +%s%N > ab.end\n"
+    )

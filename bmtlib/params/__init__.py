@@ -1,0 +1,1 @@
+"""YAML files in; Scenario, Testbed and Profile out. Strict, with errors that name file, line and key."""

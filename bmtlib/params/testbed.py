@@ -1,0 +1,142 @@
+"""A testbed: which hosts, how they are joined, where they run (params/testbeds/*.yml); and its address plan."""
+
+from __future__ import annotations
+
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from bmtlib.cpus import parse_list, to_list
+from bmtlib.errors import InputError
+from bmtlib.params.units import Breach, Params, rules_broken
+
+
+def _check_network(text: str) -> str:
+    try:
+        network = IPv4Network(text)
+    except (AddressValueError, NetmaskValueError):
+        raise ValueError(f"{text!r} is not an IPv4 network such as '172.16.0.0/24'") from None
+    except ValueError:
+        proper = IPv4Network(text, strict=False)
+        raise ValueError(f"{text!r} has host bits set; did you mean '{proper}'?") from None
+    if not 8 <= network.prefixlen <= 29:
+        raise ValueError(f"{text!r} has a prefix of /{network.prefixlen}; /8 to /29 hold a testbed")
+    first = network.network_address.packed[0]
+    if first in (0, 127) or first >= 224:
+        raise ValueError(f"{text!r} is not a network that hosts can have (loopback, multicast or reserved)")
+    return str(network)
+
+
+def _check_address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError:
+        raise ValueError(f"{text!r} is not an IPv4 address such as '192.168.16.100'") from None
+
+
+def _list_of_one(value: object) -> object:
+    """A single CPU is a number to YAML."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _check_cpus(text: str) -> str:
+    if text == "auto":
+        return text
+    if not (cpus := parse_list(text)):
+        raise ValueError("an empty list of CPUs: write 'auto', or CPUs such as '1' or '2-3'")
+    return to_list(cpus)
+
+
+NetworkText = Annotated[str, AfterValidator(_check_network)]
+AddressText = Annotated[str, AfterValidator(_check_address)]
+CpuList = Annotated[
+    str,
+    BeforeValidator(_list_of_one),
+    AfterValidator(_check_cpus),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^(auto|[0-9][0-9, -]*)$"}, {"type": "integer"}]}),
+]
+
+
+def _director(network: IPv4Network) -> IPv4Address:
+    return network.network_address + 1
+
+
+class Network(Params):
+    """Front (clients, VIP) and back (web hosts) network. In a lab both are on one Layer-2 segment."""
+
+    vip: AddressText = Field(default="192.168.16.100", description="The service's address, in the front network.")
+    front: NetworkText = Field(default="192.168.16.0/24", description="Network of the clients.")
+    back: NetworkText = Field(default="172.16.0.0/24", description="Network of the web hosts.")
+    port: int = Field(default=80, ge=1, le=65_535, description="TCP port of the service.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        front, back, vip = IPv4Network(self.front), IPv4Network(self.back), IPv4Address(self.vip)
+        breaches: list[Breach] = []
+        if front.overlaps(back):
+            breaches.append((("back",), f"{back} overlaps the front network {front}"))
+        if vip not in front:
+            breaches.append((("vip",), f"{vip} is not in the front network {front}"))
+        elif vip in (front.network_address, front.broadcast_address):
+            breaches.append((("vip",), f"{vip} is the network or broadcast address of {front}"))
+        elif vip == _director(front):
+            breaches.append((("vip",), f"{vip} is the director's own address"))
+        if breaches:
+            raise rules_broken(breaches)
+        return self
+
+
+class PlacementWish(Params):
+    """Which CPUs the roles get."""
+
+    director_cpus: CpuList = Field(
+        default="auto",
+        description="CPUs of the director: auto, or a list such as '1' or '2-3'. The others take the rest.",
+    )
+
+
+class Testbed(Params):
+    """Where a scenario is measured."""
+
+    __test__ = False  # not a test class, whatever pytest makes of the name
+
+    kind: Literal["netns"] = Field(
+        default="netns", description="netns: the whole lab in network namespaces of this machine."
+    )
+    network: Network = Field(default=Network(), description="Addresses.")
+    placement: PlacementWish = Field(default=PlacementWish(), description="CPUs.")
+    privilege: Literal["auto", "rootless", "root"] = Field(
+        default="auto",
+        description="rootless needs no rights; root may more; auto: root when started as root.",
+    )
+
+
+def address_plan(network: Network, *, clients: int, webs: int) -> dict[str, dict[str, str]]:
+    """Addresses of all hosts: name -> {"front": ..., "back": ...}, in the order director, web hosts, clients.
+
+    The director is the first address of both networks. Clients follow it and step around the VIP. Web hosts start at
+    .101 as in the seed when there is room, else right behind the director. Raises InputError when there is no room.
+
+    >>> plan = address_plan(Network(), clients=99, webs=2)
+    >>> plan["director"], plan["web02"]
+    ({'front': '192.168.16.1', 'back': '172.16.0.1'}, {'back': '172.16.0.102'})
+    >>> plan["client98"], plan["client99"]
+    ({'front': '192.168.16.99'}, {'front': '192.168.16.101'})
+    """
+    front, back, vip = IPv4Network(network.front), IPv4Network(network.back), IPv4Address(network.vip)
+    for name, net, count, taken in (("front", front, clients, "director, VIP"), ("back", back, webs, "director")):
+        room = net.num_addresses - 2 - len(taken.split(","))
+        if count > room:
+            who = "clients" if name == "front" else "web hosts"
+            raise InputError(
+                f"{count} {who} do not fit into {net}: it has {room} addresses beside {taken}",
+                where=f"testbed network.{name}",
+                todo=f"fewer {who}, or a larger network (--set testbed.network.{name}=...)",
+            )
+    start = 101 if back.num_addresses - 1 - 101 >= webs else 2
+    places = (address for i in range(clients + 1) if (address := front.network_address + 2 + i) != vip)
+    plan = {"director": {"front": str(_director(front)), "back": str(_director(back))}}
+    plan |= {f"web{i + 1:02d}": {"back": str(back.network_address + start + i)} for i in range(webs)}
+    plan |= {f"client{i + 1:02d}": {"front": str(address)} for i, address in zip(range(clients), places, strict=False)}
+    return plan

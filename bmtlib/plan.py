@@ -1,0 +1,142 @@
+"""Scenario x testbed -> plan: every case in the order in which it will be measured, and what names the whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from bmtlib.errors import InputError
+from bmtlib.params.factors import Level, combinations, level_text, slug
+from bmtlib.params.scenario import Arm, Kind, Load, ProxyArm, Scenario, resolve
+from bmtlib.params.testbed import Testbed, address_plan
+from bmtlib.params.units import Params
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One arm at one choice of levels in one block; everything resolved, nothing inherited.
+
+    `id` names the case's folder; it starts with the block (from 1). `index` is its place in the plan (from 0).
+    `engine` is `none` for the arm direct, and may be `auto`: which engine there is shows on the director.
+    """
+
+    __pydantic_config__ = Params.model_config
+
+    id: str
+    block: int
+    index: int
+    arm: str
+    kind: Kind
+    engine: str
+    levels: dict[str, Level]
+    load: Load
+    settings: Annotated[Arm, Field(discriminator="kind")]
+    tuning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All cases in order. `digest` (SHA-256, hexadecimal) is of scenario and testbed: equal ones, equal plans."""
+
+    __pydantic_config__ = Params.model_config
+
+    scenario: Scenario
+    testbed: Testbed
+    cases: tuple[Case, ...]
+    seed: int
+    digest: str
+
+    def to_json(self) -> str:
+        """The text of plan.json; `plan_from_json` reads it back."""
+        return _PLAN.dump_json(self, indent=1).decode() + "\n"
+
+
+_PLAN = TypeAdapter(Plan)
+
+
+def plan_from_json(text: str) -> Plan:
+    """The plan in a plan.json. Raises InputError when the text is truncated or something else."""
+    try:
+        return _PLAN.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "plan.json"
+        why = f"not a plan: {where}: {first['msg']}"
+        raise InputError(why, todo="plan.json is truncated, or of another version of bmtlib") from None
+
+
+def make_plan(scenario: Scenario, testbed: Testbed) -> Plan:
+    """The plan of a scenario on a testbed. The same input gives the same plan, on every machine.
+
+    Raises InputError when the testbed's networks have no room for the hosts.
+    """
+    address_plan(testbed.network, clients=scenario.clients, webs=scenario.webs)
+    listed = [
+        (arm, levels)
+        for arm, settings in scenario.arms.items()
+        for levels in combinations(scenario.factors, settings.kind)
+    ]
+    shuffle = random.Random(scenario.seed)
+    cases: list[Case] = []
+    for block in range(1, scenario.repetitions + 1):
+        # Of random's methods only random() promises the same numbers in every version of Python; so no shuffle().
+        order = sorted(listed, key=lambda _: shuffle.random()) if scenario.order == "shuffled" else listed
+        cases += [_case(scenario, block, len(cases) + i, arm, levels) for i, (arm, levels) in enumerate(order)]
+    digest = _digest(scenario, testbed)
+    return Plan(scenario=scenario, testbed=testbed, cases=tuple(cases), seed=scenario.seed, digest=digest)
+
+
+def load_seconds(plan: Plan) -> int | None:
+    """Seconds of load, warm-up included; None when a load ends by its requests, whose rate is not known yet."""
+    total = 0
+    for case in plan.cases:
+        if case.load.seconds is None:
+            return None
+        total += case.load.warmup_seconds + case.load.seconds
+    return total
+
+
+def rows(plan: Plan) -> list[dict[str, str]]:
+    """The table of a dry run: one row per case, in order; every value as people read it."""
+    return [
+        {
+            "case": case.id,
+            "block": str(case.block),
+            "arm": case.arm,
+            "engine": case.engine,
+            "threads": str(case.settings.threads) if isinstance(case.settings, ProxyArm) else "",
+            "concurrency": str(case.load.concurrency),
+            "ends after": f"{case.load.requests} requests" if case.load.requests else f"{case.load.seconds} s",
+            "file size": level_text("file_size", case.load.file_size),
+            "keep-alive": level_text("keepalive", case.load.keepalive),
+            "warm-up": f"{case.load.warmup_seconds} s",
+        }
+        for case in plan.cases
+    ]
+
+
+def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str, Level]) -> Case:
+    load, settings = resolve(scenario.load, scenario.arms[arm], levels)
+    return Case(
+        id=f"b{block}-{slug(arm, levels)}",
+        block=block,
+        index=index,
+        arm=arm,
+        kind=settings.kind,
+        engine="none" if settings.kind == "direct" else settings.engine,
+        levels=levels,
+        load=load,
+        settings=settings,
+        tuning=scenario.tuning,
+    )
+
+
+def _digest(scenario: Scenario, testbed: Testbed) -> str:
+    """Keys stand in the order of the types, arms in the order of the file: that order is part of what is done."""
+    both = {"scenario": scenario.model_dump(mode="json"), "testbed": testbed.model_dump(mode="json")}
+    return hashlib.sha256(json.dumps(both, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,147 @@
+"""What a reader checks a report by: guards, proofs, failed cases, raw files, a figure worked out, how to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from bmtlib.analysis.tables import Tables
+from bmtlib.params.paths import project_root
+from bmtlib.report import results
+from bmtlib.report.render import MISSING, Html, Number, link, render, table
+from bmtlib.rundir import RunDir
+
+_MOST_LINKS = 4  # to the clients of one case; its folder has the others
+_SAID = {"ok": "passed", "mark": "marked", "reject": "rejected"}
+
+
+def failed_cases(folder: RunDir, tables: Tables) -> Html:
+    """Every planned case that is not among the results, and why."""
+    rows = []
+    for case in results.records(tables.cases):
+        if case["status"] != "done":
+            rows.append({"case": _case(folder, case["case"]), "status": case["status"], "why": _why(tables, case)})
+    done = (tables.cases["status"] == "done").sum()
+    return table(
+        "Cases that are not among the results",
+        rows,
+        empty=f"none; all {done} planned cases are" if done else "no case was planned",
+    )
+
+
+def _why(tables: Tables, case: Mapping[str, Any]) -> str:
+    if case["status"] == "rejected":
+        guards = tables.guards[(tables.guards["case"] == case["case"]) & (tables.guards["verdict"] == "reject")]
+        return "; ".join(guards["text"])
+    if case["status"] in ("not run", "interrupted"):
+        error = tables.run.get("error") or {}
+        return str(error.get("what") or "the run ended before")
+    return case["error"] if isinstance(case["error"], str) else MISSING
+
+
+def guards(tables: Tables) -> Html:
+    """The guards by name: how many cases passed, and the words of those that did not."""
+    rows = []
+    for name, found in tables.guards.groupby("name", sort=False):
+        counts = found["verdict"].value_counts()
+        worst = next(verdict for verdict in ("reject", "mark", "ok") if verdict in counts)
+        words = found.loc[found["verdict"] == worst]
+        rows.append(
+            {
+                "guard": name,
+                "verdict": Html('<span class="{}">{}</span>').format(worst, _SAID[worst]),
+                **{_SAID[verdict]: Number.of(int(counts.get(verdict, 0))) for verdict in _SAID},
+                "for example": f"{words['case'].iloc[0]}: {words['text'].iloc[0]}",
+            }
+        )
+    return table("Guards, over all cases", rows, empty="no case came as far as its guards")
+
+
+def proofs(folder: RunDir) -> Html:
+    """What was shown before the load of each arm; one case of each arm."""
+    rows: list[dict[str, object]] = []
+    seen = set()
+    for case_id in folder.case_ids():
+        case = folder.case(case_id)
+        if case["arm"] in seen or not case["preflight"]:
+            continue
+        seen.add(case["arm"])
+        rows += [
+            {"arm": case["arm"], "shown": proof["text"], "case": _case(folder, case_id)} for proof in case["preflight"]
+        ]
+    return table("Shown before the load of every case; here the first of each arm", rows, empty="no arm came so far")
+
+
+def problems(tables: Tables) -> Html:
+    """Raw files that could not be understood: what they would have said is missing from this report."""
+    rows = [
+        {"file": "/".join(part for part in (row.case, row.host, row.file) if isinstance(part, str)), "why": row.error}
+        for row in tables.problems.itertuples()
+    ]
+    return table("Raw files that were refused", rows, empty="none; every raw file was understood")
+
+
+def raw_files(folder: RunDir) -> Html:
+    """Links to what each case left behind."""
+    rows = []
+    for case_id in folder.case_ids():
+        case = folder.case(case_id)
+        there = [client["host"] for client in case["clients"] if folder.raw_names(case_id, client["host"])]
+        reports: list[Html] = [link(f"cases/{case_id}/{host}/ab.txt", host) for host in there[:_MOST_LINKS]]
+        if others := len(there) - len(reports):
+            reports.append(link(f"cases/{case_id}/", f"{others} more"))
+        rows.append(
+            {
+                "case": _case(folder, case_id),
+                "status": case["status"],
+                "requests": Number.of(case["requests"]["completed"]),
+                "seconds": Number.of(case["window_s"], digits=4),
+                "Apache Bench said": Html(", ").join(reports) if reports else MISSING,
+                "director": link(f"cases/{case_id}/director/", "counters"),
+            }
+        )
+    return table("Cases, in the order in which they were measured", rows, empty="no case was measured")
+
+
+def run_files(folder: RunDir) -> Html:
+    """Links to what describes the run as a whole."""
+    words = {
+        "run.json": "testbed, versions, hosts, status",
+        "scenario.yml": "the question, resolved",
+        "testbed.yml": "where it was measured",
+        "plan.json": "every case, in order",
+        "events.jsonl": "every step, with its time",
+        "notebooks/20-compare-arms.ipynb": "the comparison, to go on from in JupyterLab",
+        "notebooks/30-irq-and-drops.ipynb": "interrupts and losses, likewise",
+    }
+    return render(
+        "facts", facts={link(name, name): text for name, text in words.items() if (folder.path / name).exists()}
+    )
+
+
+def _case(folder: RunDir, case_id: str) -> Html | str:
+    path = f"cases/{case_id}/case.json"
+    return link(path, case_id) if (folder.path / path).is_file() else case_id
+
+
+def by_hand(folder: RunDir) -> Html:
+    """One case's requests per second, from the figures in its raw files."""
+    for case_id in folder.case_ids():
+        case = folder.case(case_id)
+        if case["status"] == "done" and case["window_s"]:
+            return render("by_hand", case=case, link=link, rate=case["requests"]["completed"] / case["window_s"])
+    return render("note", text="No case was measured, so there is no figure to work out.")
+
+
+def repeat(folder: RunDir) -> Html:
+    """The commands that repeat the run, and that rebuild this report from its raw files."""
+    path = folder.path.resolve()
+    inside = path.is_relative_to(project_root())
+    run: Mapping[str, Any] = folder.run_json()
+    return render(
+        "repeat",
+        place=shlex.quote(path.relative_to(project_root()).as_posix()) if inside else "RUN",
+        digest=run["digest"],
+        seed=folder.read_json("plan.json")["seed"],
+    )

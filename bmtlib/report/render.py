@@ -1,0 +1,93 @@
+"""Values into HTML. Text from hosts and scenarios becomes HTML here and nowhere else, always escaped (by Jinja2)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TypeGuard
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+MISSING = "–"
+
+
+class Html(Markup):
+    """HTML that is safe to show. A notebook shows it as the value of a cell."""
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:  # what a notebook keeps beside it for readers without HTML
+        return " ".join(self.striptags().split())[:2000]
+
+
+class Number(str):
+    """A figure as text: tables set it to the right. Its default form has thousands separators.
+
+    >>> Number.of(13258.52), Number.of(0.02847), Number.of(None), Number.of(1.3148, digits=3)
+    ('13,259', '0.0285', '–', '1.31')
+    """
+
+    @classmethod
+    def of(cls, value: object, digits: int = 3) -> Number:
+        """`value` with `digits` significant digits, and never fewer than its whole part has."""
+        if not _known(value):
+            return cls(MISSING)
+        whole = len(str(int(abs(value)))) if abs(value) >= 1 else 0
+        if isinstance(value, int) or whole >= digits:
+            return cls(f"{value:,.0f}")
+        leading = 0 if whole or not value else -math.floor(math.log10(abs(value))) - 1
+        return cls(f"{value:,.{digits - whole + leading}f}")
+
+    @classmethod
+    def written(cls, value: object, form: str) -> Number:
+        """`value` in a form of Python's format().
+
+        >>> Number.written(0.123, ".1%"), Number.written(float("nan"), ".1%")
+        ('12.3%', '–')
+        """
+        return cls(format(value, form) if _known(value) else MISSING)
+
+
+def _known(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES / "parts"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["quantity"] = lambda value: isinstance(value, Number)
+    environment.filters["slug"] = lambda text: "t-" + re.sub(r"\W+", "-", text.lower())
+    return environment
+
+
+def render(template: str, **values: object) -> Html:
+    """The part `templates/parts/<template>.html.j2` with `values`."""
+    return Html(_environment().get_template(f"{template}.html.j2").render(**values))
+
+
+def table(caption: str, rows: Sequence[Mapping[str, object]], note: str = "", empty: str = "nothing to show") -> Html:
+    """Rows as a table, the keys as its head. The first column names the row; a `Number` is set to the right.
+
+    >>> table("Rates", [{"arm": "a<b", "requests/s": Number("9")}]).count("a&lt;b")
+    1
+    """
+    return render("table", caption=caption, rows=rows, columns=list(rows[0]) if rows else [], note=note, empty=empty)
+
+
+def link(path: str, text: str) -> Html:
+    """A link to a file of the run folder. `path` is relative to that folder; notebooks lie one folder below it."""
+    return Html('<a href="../{}">{}</a>').format(quote(path), text)

@@ -1,0 +1,264 @@
+"""The tables of `analysis.compare` as a reader wants them: columns in words, figures rounded, levels with units."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from bmtlib.analysis import compare
+from bmtlib.analysis.schema import FACTOR_COLUMNS
+from bmtlib.analysis.tables import Tables
+from bmtlib.params.units import size_text
+from bmtlib.report.render import MISSING, Html, Number, render, table
+
+_NOTHING = "no case was measured"
+_WORDS = {column: factor.replace("_", " ") for factor, column in FACTOR_COLUMNS.items()}
+
+
+def named(tables: Tables, row: Mapping[str, Any]) -> dict[str, object]:
+    """The columns that say what a row is about: arm with its engine, and a level of each factor."""
+    engine = "" if row["engine"] in (None, "none", row["arm"]) else f" ({row['engine']})"
+    return {"arm": f"{row['arm']}{engine}", **{_WORDS[name]: level(name, row[name]) for name in tables.factors}}
+
+
+def level(name: str, value: object) -> str:
+    """A factor's level in words.
+
+    >>> level("file_size_bytes", 5120), level("threads", 2), level("threads", None)
+    ('5 KiB', '2', '–')
+    """
+    if value is None or value is pd.NA or value != value:
+        return MISSING
+    return size_text(int(str(value))) if name == "file_size_bytes" else str(value)
+
+
+def interval(low: float, high: float, digits: int = 3) -> Number:
+    """A 95 % interval; fewer than three blocks have none.
+
+    >>> interval(0.19, 0.764), interval(float("nan"), float("nan"))
+    ('0.190 – 0.764', '–')
+    """
+    if not math.isfinite(low) or not math.isfinite(high):
+        return Number(MISSING)
+    return Number(f"{Number.of(low, digits)} – {Number.of(high, digits)}")
+
+
+def ratio(value: float) -> Number:
+    """A ratio: two decimals, of a small one two digits that matter.
+
+    >>> ratio(1.2169), ratio(0.0708951)
+    ('1.22', '0.071')
+    """
+    return Number.written(value, ".2f") if abs(value) >= 0.1 else Number.of(value, digits=2)
+
+
+def ratio_interval(low: float, high: float) -> Number:
+    """The interval of a ratio; fewer than three blocks have none."""
+    return Number(f"{ratio(low)} – {ratio(high)}") if math.isfinite(low) and math.isfinite(high) else Number(MISSING)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a table, columns by name."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def throughput(tables: Tables) -> Html:
+    """Requests per second of each arm."""
+    rows = [
+        {
+            **named(tables, row),
+            "requests/s": Number.of(row["requests_per_s"]),
+            "95 % interval": interval(row["low_per_s"], row["high_per_s"]),
+            "lowest – highest block": interval(row["min_per_s"], row["max_per_s"]),
+            "blocks": Number.of(row["n"]),
+        }
+        for row in records(compare.df_throughput(tables))
+    ]
+    note = "Median over blocks of right answers / window, from the first client's start to the last one's end."
+    return table("Requests per second", rows, note, _NOTHING)
+
+
+def ratios(tables: Tables) -> Html:
+    """How the arms compare, block by block."""
+    rows = [
+        {
+            "measure": compare.MEASURES[row["measure"]],
+            "compared": f"{row['arm']}\u00a0/\u00a0{row['against']}",
+            **{_WORDS[name]: level(name, row[name]) for name in tables.factors},
+            "ratio": ratio(row["ratio"]),
+            "95 % interval": ratio_interval(row["low"], row["high"]),
+            "lowest – highest block": ratio_interval(row["min"], row["max"]),
+            "blocks": Number.of(row["n"]),
+            "verdict": row["verdict"],
+        }
+        for row in records(compare.df_ratio(tables))
+    ]
+    note = "Ratios are taken within each block. Undecided: the interval holds 1, or there are fewer than three blocks."
+    return table("Arm against arm", rows, note, "there is no block in which two arms to compare are both done")
+
+
+def seed_form(tables: Tables) -> Html:
+    """This run in the seed study's own form, beside the seed's figures for one thread."""
+    seed = compare.df_seed_reference()
+    ours = table("This run", _seed_rows(compare.df_seed_form(tables)), empty=_NOTHING)
+    theirs = table("The seed study, one thread (2022)", _seed_rows(seed[seed["Thread"] == 1]))
+    rest = render(
+        "details", summary=f"All {len(seed)} rows of the seed", content=table("The seed study (2022)", _seed_rows(seed))
+    )
+    return Html("\n").join([ours, theirs, rest])
+
+
+def _seed_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
+    return [
+        {
+            "Arm": row["Arm"],
+            "Thread": Number(level("threads", row["Thread"])),
+            "Concurrency": Number.written(row["Concurrency"], ","),
+            "Total Requests": Number.written(row["Total Requests"], ","),
+            "File Size": row["File Size"],
+            "Requests (sec)": Number.written(row["Requests (sec)"], ",.2f"),
+            "Latency (ms)": Number.written(row["Latency (ms)"], ".3f"),
+            "Wait (ms)": Number.written(row["Wait (ms)"], ",.1f"),
+        }
+        for row in records(frame)
+    ]
+
+
+def waits(tables: Tables) -> Html:
+    """What clients waited: percentiles over all requests."""
+    columns = {
+        "mean": "mean_ms",
+        "50 %": "p50_ms",
+        "90 %": "p90_ms",
+        "99 %": "p99_ms",
+        "99.9 %": "p99_9_ms",
+        "longest": "max_ms",
+    }
+    rows = [
+        {
+            **named(tables, row),
+            **{f"{word} (ms)": Number.of(row[column], 2) for word, column in columns.items()},
+            "requests": Number.of(row["requests"]),
+        }
+        for row in records(compare.df_waits(tables))
+    ]
+    note = "Pooled over all requests of all clients and blocks, from connecting to the end of the answer."
+    return table("What clients waited", rows, note, _NOTHING)
+
+
+def little(tables: Tables) -> Html:
+    """Whether the load generators kept all connections busy (Little's law)."""
+    rows = [
+        {
+            **named(tables, row),
+            "concurrency": Number.of(int(row["concurrency"])),
+            "requests/s": Number.of(row["requests_per_s"]),
+            "mean wait (ms)": Number.of(row["wait_mean_ms"]),
+            "in flight = rate × wait": Number.of(row["in_flight"]),
+            "of the concurrency": Number.written(row["in_flight_share"], ".1%"),
+        }
+        for row in records(compare.df_little(tables))
+    ]
+    note = "Well below 100 %: the clients were late in sending, so they are part of what limits the result."
+    return table("Little's law, as a check", rows, note, _NOTHING)
+
+
+def director_cpu(tables: Tables) -> Html:
+    """The director's CPU time per request, by kind."""
+    kinds = {"user": "user_us", "system": "system_us", "softirq": "softirq_us", "irq": "irq_us"}
+    found = records(compare.df_director_cpu(tables))
+    rows = [
+        {
+            **named(tables, row),
+            **{word: Number.of(row[column], 2) for word, column in kinds.items()},
+            "all (µs)": Number.of(row["total_us"]),
+            "95 % interval": interval(row["low_us"], row["high_us"]),
+            "stolen by the hypervisor": Number.of(row["steal_us"], 2),
+            "director busy": Number.written(row["busy_share"], ".0%"),
+        }
+        for row in found
+    ]
+    note = "Microseconds per right answer: the kernel's account of the director's CPUs, before and after the load."
+    if not all(row["separable"] for row in found):
+        note += " Other hosts share these CPUs here, so this is not the director's cost alone."
+    return table("The director's CPU time per request", rows, note, _NOTHING)
+
+
+def director_bytes(tables: Tables) -> Html:
+    """Bytes through the director per request: the proof that answers go past it, or through it."""
+    rows = [
+        {
+            **named(tables, row),
+            "into the director": Number.written(row["in_bytes"], ",.0f"),
+            "out of it": Number.written(row["out_bytes"], ",.0f"),
+            "received by clients": Number.written(row["client_bytes"], ",.0f"),
+            "out of it / received": Number(
+                f"{row['out_per_client_byte']:.3f}" if math.isfinite(row["out_per_client_byte"]) else MISSING
+            ),
+        }
+        for row in records(compare.df_director_bytes(tables))
+    ]
+    note = (
+        "Bytes per right answer. Last column: near 0 when answers pass the director by, 1 or more when they go through."
+    )
+    return table("Bytes through the director per request", rows, note, _NOTHING)
+
+
+def web_share(tables: Tables) -> Html:
+    """How evenly the web hosts were used: the least and the most of each arm."""
+    frame = compare.df_web_share(tables).dropna(subset="share")
+    rows = []
+    for _, group in frame.groupby(["arm", "engine", *tables.factors], dropna=False, sort=False):
+        hosts = sorted(records(group), key=lambda host: host["share"])
+        least, most = hosts[0], hosts[-1]
+        rows.append(
+            {
+                **named(tables, least),
+                "web hosts": Number.of(len(hosts)),
+                "fair share": Number.written(least["fair_share"], ".2%"),
+                "least": Number(f"{least['share']:.2%} ({least['host']})"),
+                "most": Number(f"{most['share']:.2%} ({most['host']})"),
+            }
+        )
+    return table("Share of the connections that each web host took", rows, empty=_NOTHING)
+
+
+def drops(tables: Tables) -> Html:
+    """What was lost, by layer and arm; counters at zero in every arm are gathered in one line for their layer."""
+    frame = compare.df_drops(tables)
+    rows: list[dict[str, object]] = []
+    labels = [" ".join(str(part) for part in named(tables, row).values()) for row in records(frame)]
+    wide = frame.assign(label=labels)
+    for (layer, counter, means), group in wide.groupby(["layer", "counter", "means"], sort=False):
+        if (group["count"].fillna(0) == 0).all():
+            continue
+        counts = {
+            label: Number(level("count", count)) for label, count in zip(group["label"], group["count"], strict=True)
+        }
+        rows.append({"layer": layer, "counter": counter, **counts, "meaning": means})
+    measured = frame[frame["count"].notna()]
+    unknown = sorted(set(frame["layer"]) - set(measured["layer"]))
+    still = f"{measured['counter'].nunique() - len(rows)} {'other ' if rows else ''}counters stood still in every arm"
+    parts = [still if len(measured) else "", f"not measured here: {', '.join(unknown)}" if unknown else ""]
+    note = "; ".join(part for part in parts if part)
+    empty = f"none; {note}" if len(frame) else _NOTHING
+    return table("Counters that grew, over all hosts and blocks", rows, f"{note}.", empty)
+
+
+def interrupts(tables: Tables, most: int = 24) -> Html:
+    """The interrupts and softirqs that ran most often per request, by CPU."""
+    frame = compare.df_irq_softirq(tables).nlargest(most, "per_request")
+    rows = [
+        {
+            **named(tables, row),
+            "what": f"{row['source']} {row['name']}"
+            + (f" ({row['description'].strip()})" if row["description"] else ""),
+            "CPU": Number(f"{row['cpu']} ({row['role']})"),
+            "per request": Number.of(row["per_request"]),
+        }
+        for row in records(frame)
+    ]
+    return table(f"The {most} most frequent interrupts and softirqs", rows, empty=_NOTHING)

@@ -1,0 +1,50 @@
+"""From names to a measured run folder in three steps: load, start, measure. Command line and notebook go this way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bmtlib.measure.runner import check, create_run, run_plan
+from bmtlib.params.load_yaml import find_file, load_inputs, to_yaml
+from bmtlib.params.paths import project_root
+from bmtlib.plan import Plan, make_plan, plan_from_json
+from bmtlib.rundir import RunDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A plan, its scenario's name, and the resolved scenario.yml and testbed.yml for the run folder (by file name)."""
+
+    name: str
+    plan: Plan
+    texts: dict[str, str]
+
+
+def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) -> Loaded:
+    """Read a scenario and a testbed by name or path, with `key=value` overrides. Raises InputError with all errors."""
+    found, bed = load_inputs(scenario, testbed, settings)
+    name = find_file("scenarios", scenario).stem
+    return Loaded(
+        name=name, plan=make_plan(found, bed), texts={"scenario.yml": to_yaml(found), "testbed.yml": to_yaml(bed)}
+    )
+
+
+def default_out() -> Path:
+    """Where run folders go: data/ of the clone, or of the current folder for an installed package."""
+    root = project_root()
+    return (Path.cwd() if root.name == "share" else root) / "data"
+
+
+def start(loaded: Loaded, out: str | Path | None = None) -> RunDir:
+    """Check that this machine can do it (MachineError, InputError), then make the run folder."""
+    check(loaded.plan)
+    return create_run(loaded.plan, loaded.name, Path(out) if out else default_out(), loaded.texts)
+
+
+def measure(folder: RunDir) -> dict[str, Any]:
+    """Run the plan that lies in `folder`; the final run.json."""
+    plan = plan_from_json((folder.path / "plan.json").read_text())
+    return run_plan(plan, folder, check(plan))

@@ -1,0 +1,65 @@
+"""The one unit of altering a host: what it was, what it becomes, how to do it, undo it and see that it took."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+Scope = Literal["netns", "host", "machine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A command as a list of words (never shell text) and what it reads from standard input."""
+
+    argv: tuple[str, ...]
+    stdin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One thing done to one host.
+
+    `check` prints what is in force; with white space folded it must equal `expect`, else the change did not take.
+    `before` and `want` are for the reader (plan, journal, report): short texts, None when there was nothing.
+    """
+
+    host: str
+    what: str
+    before: str | None
+    want: str | None
+    do: Command
+    undo: Command
+    check: Command | None = None
+    expect: str = ""
+    scope: Scope = "host"
+    reason: str = ""
+
+
+def command(*argv: str, stdin: str = "") -> Command:
+    """Short form for the modules that list changes.
+
+    >>> command("nft", "-f", "-", stdin="flush ruleset").argv
+    ('nft', '-f', '-')
+    """
+    return Command(argv=argv, stdin=stdin)
+
+
+def file_change(host: str, path: str, text: str, *, before: str | None, reason: str = "") -> Change:
+    """Write `text` to `path` as a whole (temporary file, then rename); undo brings `before` back, or removes the file.
+
+    `before` is the file's present content, None when there is no such file.
+    """
+    write = 'mkdir -p "${1%/*}" && cat > "$1.bmt-new" && mv -f "$1.bmt-new" "$1"'
+    return Change(
+        host=host,
+        what=f"file {path}",
+        before=None if before is None else f"{len(before.encode())} bytes",
+        want=f"{len(text.encode())} bytes",
+        do=command("sh", "-c", write, "sh", path, stdin=text),
+        undo=command("rm", "-f", path) if before is None else command("sh", "-c", write, "sh", path, stdin=before),
+        check=command("sh", "-c", 'sha256sum < "$1"', "sh", path),
+        expect=hashlib.sha256(text.encode()).hexdigest() + " -",
+        reason=reason,
+    )

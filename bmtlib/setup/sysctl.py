@@ -1,0 +1,130 @@
+"""Kernel settings by profile: what a host has, what it may take, what would change.
+
+Scope is probed, not assumed: a network namespace shows the keys it owns as writable below /proc/sys/net, shows some
+global ones read-only, and hides the rest. `vm.*`, `kernel.*` and `fs.*` are never a namespace's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bmtlib.errors import ParseError
+from bmtlib.setup.change import Change, Command, command
+
+# Global on some kernel although visible and writable in a namespace: a lab must leave them alone.
+_NEVER_NAMESPACED = frozenset({"net.netfilter.nf_conntrack_max", "net.nf_conntrack_max", "net.ipv4.tcp_mem"})
+
+# One process for all values: a fleet has many hosts and a profile many keys. (The shell's own `read` would need none,
+# but dash reads single bytes, and these files answer only the first read.) `-w` is the kernel's word, also for root.
+_PROBE = """\
+cd /proc/sys || exit 1
+for file in "$@"; do
+  if [ ! -e "$file" ]; then mode=absent; elif [ -w "$file" ]; then mode=writable; else mode=readonly; fi
+  printf '%s\\t%s\\n' "$file" $mode
+done
+grep -sHm 1 '' -- "$@" /dev/null
+true
+"""
+_LINE = re.compile(r"([^\t:]+)(?:\t(writable|readonly|absent)|:(.*))")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A key as a host has it: mode "writable", "readonly" or "absent"; its value, None when absent."""
+
+    key: str
+    mode: str
+    value: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotApplied:
+    """A wish that a host cannot or must not be given, and why."""
+
+    host: str
+    key: str
+    want: str
+    now: str | None
+    why: str
+
+
+def probe(keys: Iterable[str]) -> Command:
+    """The command whose output `parse_probe` reads: modes, one line for each key, then values."""
+    return command("sh", "-c", _PROBE, "sh", *(key.replace(".", "/") for key in keys))
+
+
+def parse_probe(text: str) -> dict[str, Setting]:
+    """Settings by key.
+
+    >>> parse_probe("net/core/somaxconn\\twritable\\nnet/core/somaxconn:4096\\n")["net.core.somaxconn"].value
+    '4096'
+    """
+    modes: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        match = _LINE.fullmatch(line)
+        if match is None or (match[2] is None and match[1] not in modes):
+            raise ParseError("sysctl probe", number, line, "expected a key's mode, or the value of a key above")
+        if match[2] is None:
+            values[match[1]] = " ".join(match[3].split())
+        else:
+            modes[match[1]] = match[2]
+    settings = {}
+    for file, mode in modes.items():
+        key = file.replace("/", ".")
+        settings[key] = Setting(key=key, mode=mode, value=None if mode == "absent" else values.get(file, ""))
+    return settings
+
+
+def sysctl_change(host: str, key: str, want: str, now: Mapping[str, str], *, reason: str = "") -> list[Change]:
+    """Set one key; nothing when it has the value already. `now` holds present values by key."""
+    before = " ".join(now[key].split())
+    want = " ".join(want.split())
+    if before == want:
+        return []
+    return [
+        Change(
+            host=host,
+            what=f"sysctl {key}",
+            before=before,
+            want=want,
+            do=command("sysctl", "-q", "-w", f"{key}={want}"),
+            undo=command("sysctl", "-q", "-w", f"{key}={before}"),
+            check=command("sysctl", "-n", key),
+            expect=want,
+            scope="netns",
+            reason=reason,
+        )
+    ]
+
+
+def tuning(
+    host: str, wish: Mapping[str, tuple[str, str]], settings: Mapping[str, Setting], *, namespace: bool
+) -> tuple[list[Change], list[NotApplied]]:
+    """Changes that bring a host to `wish` (key -> value, reason), and what cannot be applied there, with the reason.
+
+    With `namespace`, only what belongs to the host's own network namespace is touched: the rest is the machine's.
+    """
+    changes: list[Change] = []
+    skipped = []
+    for key, (want, reason) in wish.items():
+        setting = settings[key]
+        why = _obstacle(setting, namespace=namespace)
+        if why is None:
+            assert setting.value is not None
+            changes += sysctl_change(host, key, want, {key: setting.value}, reason=reason)
+        else:
+            skipped.append(NotApplied(host=host, key=key, want=want, now=setting.value, why=why))
+    return changes, skipped
+
+
+def _obstacle(setting: Setting, *, namespace: bool) -> str | None:
+    if namespace and (not setting.key.startswith("net.") or setting.key in _NEVER_NAMESPACED):
+        return "belongs to the whole machine; a lab leaves it alone"
+    if setting.mode == "absent":
+        return "global or unknown to this kernel; not visible in a network namespace" if namespace else "no such key"
+    if setting.mode == "readonly":
+        return "read-only here: belongs to the whole machine" if namespace else "read-only"
+    return None

@@ -1,0 +1,49 @@
+"""Which CPUs the director gets, and which are left for everybody else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from bmtlib.cpus import parse_list, to_list
+from bmtlib.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """CPU numbers. When both sets are equal (one CPU, or the user's wish) the director's cost cannot be told apart."""
+
+    director: frozenset[int]
+    others: frozenset[int]
+
+    @property
+    def separate(self) -> bool:
+        return not self.director & self.others
+
+    def of(self, role: str) -> frozenset[int]:
+        return self.director if role == "director" else self.others
+
+
+def place(wish: str, available: frozenset[int] | None = None) -> Placement:
+    """Placement for `wish`: "auto" (the last quarter of the CPUs, at least one) or a CPU list such as "2-3".
+
+    `available` defaults to the CPUs this process may use. Raises InputError for a CPU that is not there.
+
+    >>> place("auto", frozenset(range(8))).director == {6, 7}
+    True
+    >>> place("0-1", frozenset({0, 1})).separate
+    False
+    """
+    cpus = sorted(os.sched_getaffinity(0) if available is None else available)
+    if wish == "auto":
+        director = frozenset(cpus[-max(1, len(cpus) // 4) :])
+    else:
+        director = frozenset(parse_list(wish))
+        if missing := director - set(cpus):
+            raise InputError(
+                f"the director cannot have CPU {to_list(missing)}: this machine offers {to_list(cpus)}",
+                where="testbed placement.director_cpus",
+                todo="use `auto`, or a list of CPUs that exist (--set testbed.placement.director_cpus=1)",
+            )
+    others = frozenset(cpus) - director
+    return Placement(director=director, others=others or director)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from bmtlib.params.check import check
+from bmtlib.params.document import read_document
+from bmtlib.params.factors import combinations, level_text, slug
+from bmtlib.params.load_yaml import to_yaml
+from bmtlib.params.scenario import DirectArm, L2dsrArm, Load, ProxyArm, Scenario, resolve
+from bmtlib.params.units import parse_size, size_text
+
+GOOD: dict[str, Any] = {
+    "title": "A",
+    "question": "B",
+    "arms": {"direct": None, "proxy": {"threads": 2}, "l2dsr": {}},
+    "load": {"concurrency": 200, "seconds": 5},
+}
+
+
+def scenario(**changes: Any) -> Scenario:
+    return Scenario.model_validate(GOOD | changes)
+
+
+def test_defaults_are_the_studys_and_the_contracts() -> None:
+    it = scenario()
+    assert it.arms == {"direct": DirectArm(), "proxy": ProxyArm(threads=2), "l2dsr": L2dsrArm()}
+    assert (it.webs, it.clients, it.repetitions, it.order, it.seed, it.tuning) == (
+        4,
+        4,
+        3,
+        "shuffled",
+        2022,
+        "recommended",
+    )
+    assert (it.load.file_size, it.load.ignore_socket_errors, it.load.timeout_s) == (5120, True, 30)
+    assert it.arms["proxy"].timeouts.connect == "210s"
+
+
+def test_an_arm_of_another_name_has_the_kind_it_says() -> None:
+    it = scenario(arms={"proxy-a": {"kind": "proxy"}, "proxy-b": {"kind": "proxy", "threads": 4}})
+    assert it.arms == {"proxy-a": ProxyArm(), "proxy-b": ProxyArm(threads=4)}
+
+
+def test_nothing_can_be_changed() -> None:
+    it = scenario()
+    with pytest.raises(ValidationError):
+        it.webs = 5  # type: ignore[misc]
+
+
+def test_texts_of_a_user_are_only_texts() -> None:
+    text = 'it\'s "$(reboot)" `id` <script>alert(1)</script> {{ x }} %s \\ 한국어'
+    it = scenario(title=text, question=text)
+    read, errors = check(read_document(to_yaml(it), "f.yml"), Scenario)
+    assert errors == []
+    assert read == it
+    assert read.title == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1 B", 1), ("5 KiB", 5120), ("5KiB", 5120), ("3 MiB", 3 * 1024**2), ("1 GiB", 1024**3)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+    assert scenario(load={"concurrency": 9, "seconds": 1, "file_size": text}).load.file_size == size
+
+
+@pytest.mark.parametrize(
+    "size", ["5", "5 KB", "5kib", "-5 KiB", "1.5 KiB", "5  KiB", "5 KiB;", "", "0 B", "2 GiB", 0, True, None]
+)
+def test_what_is_no_size_is_refused(size: object) -> None:
+    with pytest.raises(ValidationError):
+        scenario(load={"concurrency": 9, "seconds": 1, "file_size": size})
+
+
+def test_any_size_comes_back_from_its_text() -> None:
+    chance = random.Random(3)
+    for _ in range(500):
+        size = chance.randrange(1, 2 ** chance.randrange(1, 31))
+        assert parse_size(size_text(size)) == size
+
+
+def test_combinations_leave_threads_to_proxies() -> None:
+    factors = scenario(factors={"threads": [1, 2], "file_size": ["1 KiB", 5120], "keepalive": [False, True]}).factors
+    assert len(combinations(factors, "proxy")) == 8
+    assert combinations(factors, "direct") == [
+        {"file_size": 1024, "keepalive": False},
+        {"file_size": 1024, "keepalive": True},
+        {"file_size": 5120, "keepalive": False},
+        {"file_size": 5120, "keepalive": True},
+    ]
+    assert combinations(scenario().factors, "proxy") == [{}]
+
+
+def test_names_of_levels() -> None:
+    levels = {"file_size": 64 * 1024, "concurrency": 200, "keepalive": False, "threads": 2}
+    assert slug("proxy", levels) == "proxy-file_size-64kib-concurrency-200-keepalive-no-threads-2"
+    assert [level_text(*item) for item in levels.items()] == ["64 KiB", "200", "no", "2"]
+
+
+def test_resolve_changes_only_what_a_level_stands_for() -> None:
+    load, arm = Load(concurrency=10, requests=100), ProxyArm(retries=1)
+    levels = {"file_size": 1, "concurrency": 100, "keepalive": True, "threads": 8}
+    new_load, new_arm = resolve(load, arm, levels)
+    assert new_load == Load(concurrency=100, requests=100, file_size=1, keepalive=True)
+    assert new_arm == ProxyArm(retries=1, threads=8)
+    assert resolve(load, arm, {}) == (load, arm)
+    with pytest.raises(ValidationError, match="101 is more than the 100 requests"):
+        resolve(load, arm, {"concurrency": 101})
+
+
+def test_thresholds_of_lvs() -> None:
+    assert L2dsrArm(upper_threshold=100, lower_threshold=75).lower_threshold == 75
+    assert L2dsrArm(upper_threshold=100, engine="ipvs").lower_threshold == 0
+    for lower in (100, 101):
+        with pytest.raises(ValidationError, match="must be below upper_threshold"):
+            L2dsrArm(upper_threshold=100, lower_threshold=lower)
+
+
+def test_random_damage_is_always_explained() -> None:
+    """Whatever stands somewhere in the values: it is accepted, or every line of the errors names a key."""
+    chance = random.Random(5)
+    whole = Scenario.model_validate(GOOD | {"factors": {"file_size": [1], "threads": [1]}, "probes": ["nstat"]})
+    junk = [None, True, -1, 0, 3, 10**400, 1.5, "", "x", "proxy", [], [1, 1], ["a"], {}, {"kind": "proxy"}, {"a": {}}]
+    for _ in range(600):
+        data = copy.deepcopy(whole.model_dump(mode="json"))
+        spot: Any = data
+        while True:
+            keys = list(spot) if isinstance(spot, dict) else list(range(len(spot)))
+            key = chance.choice(keys)
+            if isinstance(spot[key], dict | list) and spot[key] and chance.random() < 0.7:
+                spot = spot[key]
+                continue
+            break
+        if isinstance(spot, dict) and chance.random() < 0.3:
+            spot[f"{key}x"] = spot.pop(key)
+        else:
+            spot[key] = chance.choice(junk)
+        document = read_document("{}", "f.yml")
+        found, errors = check(type(document)(data=data, places=document.places, written={}), Scenario)
+        assert (found is None) == bool(errors)
+        assert all(line.startswith("f.yml: ") and "\n" not in line for line in errors)
+        assert not any("Input should be" in line for line in errors), errors

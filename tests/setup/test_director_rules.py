@@ -1,0 +1,127 @@
+"""Layer-2 Direct Server Return: the rules for LVS and for nftables."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from jinja2 import UndefinedError
+
+from bmtlib.params.scenario import L2dsrArm
+from bmtlib.setup.change import Change
+from bmtlib.setup.lvs import ipvs_changes, ipvs_rules
+from bmtlib.setup.nftables import nft_changes
+from bmtlib.setup.template import render
+
+SERVERS = {"web01": "172.16.0.101", "web02": "172.16.0.102"}
+MACS = ("02:00:ac:10:00:65", "02:00:ac:10:00:66", "02:00:ac:10:00:67")
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def rules(**options: Any) -> list[str]:
+    return ipvs_rules(L2dsrArm(**options), servers=SERVERS, vip="192.168.16.100", port=80).splitlines()
+
+
+def test_rules_in_the_form_of_ipvsadm_save() -> None:
+    """As `ipvsadm -Sn` prints them."""
+    assert rules() == [
+        "-A -t 192.168.16.100:80 -s rr",
+        "-a -t 192.168.16.100:80 -r 172.16.0.101:80 -g -w 1",
+        "-a -t 192.168.16.100:80 -r 172.16.0.102:80 -g -w 1",
+    ]
+
+
+@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc", "sh", "mh"])
+def test_schedulers(scheduler: str) -> None:
+    assert rules(scheduler=scheduler)[0] == f"-A -t 192.168.16.100:80 -s {scheduler}"
+
+
+def test_thresholds() -> None:
+    with_both = rules(upper_threshold=35_000, lower_threshold=30_000)
+    assert with_both[1] == "-a -t 192.168.16.100:80 -r 172.16.0.101:80 -g -w 1 -x 35000 -y 30000"
+    assert rules(upper_threshold=7)[2].endswith(" -x 7 -y 0")
+
+
+def ipvs(port: int = 8080) -> Change:
+    (change,) = ipvs_changes("director", L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=port)
+    return change
+
+
+def test_ipvs_is_one_step_that_takes_back_its_own_service_alone() -> None:
+    change = ipvs()
+    assert change.do.argv == ("ipvsadm", "--restore")
+    assert change.undo.argv == ("ipvsadm", "-D", "-t", "10.0.0.9:8080")
+    assert change.do.stdin.endswith("\n")
+    assert change.expect == "2"
+
+
+@pytest.mark.parametrize(("listed", "count"), [(SERVERS, "2"), ({"web01": "172.16.0.101"}, "1"), ({}, "0")])
+def test_the_check_of_ipvs_counts_our_servers(listed: dict[str, str], count: str, tmp_path: Any) -> None:
+    """A stand-in prints what `ipvsadm -Sn` would: ours and somebody else's service."""
+    other = ipvs_rules(L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=808)
+    saved = ipvs_rules(L2dsrArm(), servers=listed, vip="10.0.0.9", port=8080) + other
+    (tmp_path / "saved").write_text(saved)
+    (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\n[ $1 = -Sn ] && cat {tmp_path}/saved\n")
+    (tmp_path / "ipvsadm").chmod(0o755)
+    check = ipvs().check
+    assert check is not None
+    done = subprocess.run(check.argv, capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:{PATH}"})
+    assert done.stdout.strip() == count
+
+
+def nft(macs: tuple[str, ...] = MACS, device: str = "eth0", back: str = "eth1") -> Change:
+    (change,) = nft_changes(
+        "director",
+        macs=macs,
+        back_mac="02:00:ac:10:00:01",
+        front=device,
+        back=back,
+        vip="192.168.16.100",
+        port=80,
+    )
+    return change
+
+
+def test_every_web_host_has_a_number_of_the_hash() -> None:
+    for count in (1, 2, 3):
+        text = nft(MACS[:count]).do.stdin
+        found = re.search(r"jhash ip saddr \. tcp sport mod (\d+) map \{ (.*) \} fwd to \"eth1\"", text)
+        assert found is not None
+        assert int(found[1]) == count
+        assert found[2] == ", ".join(f"{i} : {mac}" for i, mac in enumerate(MACS[:count]))
+
+
+def test_the_rule_takes_the_service_alone_and_rewrites_both_addresses() -> None:
+    (rule,) = [line.split() for line in nft().do.stdin.splitlines() if "jhash" in line]
+    assert rule[:6] == ["ip", "daddr", "192.168.16.100", "tcp", "dport", "80"]
+    assert " ".join(rule).index("ether saddr set 02:00:ac:10:00:01") < " ".join(rule).index("ether daddr set jhash")
+    assert 'hook ingress device "eth0"' in nft().do.stdin
+
+
+def test_nft_takes_back_its_own_table_alone() -> None:
+    change = nft()
+    assert change.do.argv == ("nft", "-f", "-")
+    assert change.undo.argv == ("nft", "delete", "table", "netdev", "bmt")
+    assert re.findall(r"^table .*", change.do.stdin, re.MULTILINE) == ["table netdev bmt {"]
+
+
+@pytest.mark.skipif(shutil.which("nft", path=PATH) is None, reason="no nft here")
+@pytest.mark.parametrize("count", [1, 3, 60])
+def test_nft_accepts_it(count: int) -> None:
+    """`nft -c` checks and changes nothing; it needs rights and an interface that exists."""
+    macs = tuple(f"02:00:ac:10:00:{i:02x}" for i in range(count))
+    command = ["nft", "-c", "-f", "-"]
+    env = {"PATH": PATH}
+    text = nft(macs, device="lo", back="lo").do.stdin
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, env=env)
+    if "Operation not permitted" in done.stderr:
+        pytest.skip("nft may not ask the kernel here")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_forgotten_value_is_an_error() -> None:
+    with pytest.raises(UndefinedError, match="front"):
+        render("l2dsr.nft", host="director", macs=[], back_mac="", back="eth1", vip="", port=80)
