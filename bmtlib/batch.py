@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -72,9 +71,21 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
                 _interrupt_kernel(folder)
         bar.show(folder)
     final = folder.run_json()
-    if failure and final["status"] == "running":
-        raise BmtError(f"the run's notebook failed: {failure[0]}", where=str(folder.path / "notebooks"))
+    if failure and final["status"] in ("planned", "running"):
+        raise _ended_badly(folder, failure[0])
     return final
+
+
+def _ended_badly(folder: RunDir, failure: BaseException) -> BmtError:
+    """The run ended without saying so itself: mark its folder (as far as the disk lets us), and the error to raise."""
+    if isinstance(failure, BmtError):
+        error = failure
+    else:
+        error = BmtError(f"the run's notebook failed: {failure}", where=str(folder.path / "notebooks"))
+    reason = {"what": error.what, "where": error.where, "todo": error.todo}
+    with suppress(BmtError):
+        folder.write_json("run.json", folder.run_json() | {"status": "failed", "error": reason})
+    return error
 
 
 def _interrupt_kernel(folder: RunDir) -> None:
@@ -147,10 +158,3 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-
-
-def relative(path: Path) -> Path:
-    """`path` as seen from the current folder when it lies below it: shorter, and no machine's name in what is kept."""
-    with suppress(ValueError):
-        return path.resolve().relative_to(Path.cwd())
-    return path

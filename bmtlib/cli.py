@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -207,7 +207,7 @@ def lab_down() -> None:
     "--to", type=click.Path(file_okay=False), default="export", show_default=True, help="Folder to write into."
 )
 @click.option("--format", "fmt", type=click.Choice(["csv", "parquet", "json"]), default="csv", show_default=True)
-def export(run: str, to: str, fmt: str) -> None:
+def export(run: str, to: str, fmt: Literal["csv", "parquet", "json"]) -> None:
     """Write a run's tidy tables as CSV, Parquet or JSON. data/README.md explains each column.
 
     \b

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bmtlib.measure.probes import check_names
 from bmtlib.measure.runner import check, create_run, run_plan
 from bmtlib.params.load_yaml import find_file, load_inputs, to_yaml
 from bmtlib.params.paths import project_root
@@ -26,6 +27,7 @@ class Loaded:
 def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) -> Loaded:
     """Read a scenario and a testbed by name or path, with `key=value` overrides. Raises InputError with all errors."""
     found, bed = load_inputs(scenario, testbed, settings)
+    check_names(found.probes)
     name = find_file("scenarios", scenario).stem
     return Loaded(
         name=name, plan=make_plan(found, bed), texts={"scenario.yml": to_yaml(found), "testbed.yml": to_yaml(bed)}

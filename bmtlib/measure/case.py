@@ -78,18 +78,10 @@ class CaseRun:
         A case fails alone: what went wrong is in the record. MachineError (disk full, no rights) and KeyboardInterrupt
         pass through after the record is written.
         """
-        director = self.lab.director
-        changes = arm_changes(
-            self.case.settings,
-            self.engine,
-            director=director,
-            facts=self.session.facts,
-            webs=self.lab.role("web"),
-            network=self.session.plan.testbed.network,
-        )
+        changes = self.changes()
         try:
             with self._phase("apply"):
-                director.apply(changes)
+                self.lab.director.apply(changes)
             self._measure()
         except KeyboardInterrupt:
             self._give_up("interrupted", CaseError("ended by Ctrl-C"))
@@ -104,6 +96,17 @@ class CaseRun:
                 self._take_down(changes)
             self.folder.write_json(f"cases/{self.case.id}/case.json", self.record)
         return self.record
+
+    def changes(self) -> list[Change]:
+        """What puts this case's arm in place on the director."""
+        return arm_changes(
+            self.case.settings,
+            self.engine,
+            director=self.lab.director,
+            facts=self.session.facts,
+            webs=self.lab.role("web"),
+            network=self.session.plan.testbed.network,
+        )
 
     def _take_down(self, changes: Sequence[Change]) -> None:
         try:
@@ -133,9 +136,9 @@ class CaseRun:
 
     def _measure(self) -> None:
         with self._phase("preflight"):
-            self._prove()
+            self.prove()
         with self._phase("warmup"):
-            self._warm_up()
+            self.warm_up()
         with self._phase("drain"):
             self.record["guards"].append(outcome.as_rows([self._drain()])[0])
         with self._phase("probe"):
@@ -155,7 +158,8 @@ class CaseRun:
 
     # --- phases ----------------------------------------------------------------------------------------------------
 
-    def _prove(self) -> None:
+    def prove(self) -> None:
+        """The preflight: raises CaseError where the arm does not do what its name says."""
         client, director = self.lab.role("client")[0], self.lab.director
         webs = {host.name: host.addresses["back"] for host in self.lab.role("web")}
         size, place = int(self.case.load.file_size), f"{WORK}/preflight"
@@ -172,7 +176,8 @@ class CaseRun:
         proofs.append(preflight.prove_path(client, director, place, kind=self.case.kind, base=base, count=len(webs)))
         self.record["preflight"] = [{"name": proof.name, "ok": proof.ok, "text": proof.text} for proof in proofs]
 
-    def _warm_up(self) -> None:
+    def warm_up(self) -> None:
+        """The load for the scenario's warm-up time; its output is not kept."""
         seconds = self.case.load.warmup_seconds
         if not seconds:
             return
@@ -256,6 +261,10 @@ class CaseRun:
             record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
             record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
         guards = outcome.guards(self.case.load, clients, window, record["requests"])
+        placement = self.lab.placement
+        if self.case.kind == "direct" and placement.separate:
+            idle = outcome.director_idle(files[self.lab.director.name], placement.director)
+            guards += [idle] if idle else []
         record["guards"] += outcome.as_rows(guards)
         died = [
             f"{client.host} (exit code {client.rc}): {client.said}" for client in clients if client.status == "died"
@@ -272,7 +281,7 @@ class CaseRun:
 
 
 def open_sockets(host: Host, front: str) -> int:
-    """TCP sockets on `host` that belong to a client: not listening, not in TIME_WAIT, not kept by HAProxy to its servers.
+    """TCP sockets on `host` that belong to a client: not listening, not TIME_WAIT, not HAProxy's to its servers.
 
     `ss -s` would count the whole machine's.
     """
@@ -287,6 +296,6 @@ def listens(files: dict[str, bytes], port: int) -> bool:
     if text is None:
         return True
     try:
-        return any(row["port"] == port for row in ss.parse_listen(text.decode()))
+        return any(row["port"] == port for row in ss.parse_listen(text.decode(errors="replace")))
     except ParseError:
         return True

@@ -12,6 +12,7 @@ from bmtlib.setup.nginx import file_name
 # ab keeps 40 bytes per request it may make, so a time-limited run needs a bound that it cannot reach: no single ab
 # process makes 60,000 requests/s. Pages that are never touched cost nothing.
 _REQUESTS_PER_S_AT_MOST = 60_000
+_INT_MAX = 2**31 - 1  # ab keeps -n in an int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def client_loads(
 
 def request_cap(seconds: float) -> int:
     """The -n that goes with a time limit: more than one ab process can reach."""
-    return math.ceil(seconds * _REQUESTS_PER_S_AT_MOST)
+    return min(_INT_MAX, math.ceil(seconds * _REQUESTS_PER_S_AT_MOST))
 
 
 def ab_command(part: ClientLoad, load: Load, *, seconds: float | None = None, rows: str | None = "ab.tsv") -> list[str]:

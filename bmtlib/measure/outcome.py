@@ -6,14 +6,14 @@ unfit for comparison ("reject"); each carries the figure it judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bmtlib.errors import ParseError
 from bmtlib.measure.load import ClientLoad, request_cap
 from bmtlib.params.scenario import Load
-from bmtlib.parsers import ab, nstat
+from bmtlib.parsers import ab, nstat, stat
 
 Verdict = Literal["ok", "mark", "reject"]
 
@@ -22,6 +22,18 @@ FAILED_SHARE_REJECT = 0.05
 OVERLAP_REJECT = 0.80  # of the window, the part in which all clients were at work
 OVERLAP_MARK = 0.95
 SKEW_MARK_MS = 50.0
+FOREIGN_SHARE_MARK = 0.10  # of the director's CPU time, spent while nobody asked it
+
+_CPU_TIME = (
+    "user_ticks",
+    "nice_ticks",
+    "system_ticks",
+    "idle_ticks",
+    "iowait_ticks",
+    "irq_ticks",
+    "softirq_ticks",
+    "steal_ticks",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +105,14 @@ def right_answers(row: ab.AbRow, file_size: int) -> int:
     """Answers of the right status and length among those ab counts as complete.
 
     ab's own "Failed requests" is a sum of kinds in which one request may count three times, so it is not used. When
-    ab took a wrong first answer for the measure of all (`document_bytes`), its lengths mean nothing: then the bytes of
-    all bodies say how many files of `file_size` arrived at the most.
+    ab took a wrong first answer for the measure of all (`document_bytes`), the right ones are among its "Length"
+    failures (but one: ab may change its measure after the first), and the bytes of all bodies say how many files of
+    `file_size` arrived at the most.
     """
     if row["document_bytes"] == file_size:
         wrong = max(row["failed_length"], row["non_2xx"], row["failed_receive"])
         return max(0, row["completed"] - wrong)
-    return min(row["completed"] - row["non_2xx"], row["html_bytes"] // file_size)
+    return min(row["completed"] - row["non_2xx"], row["failed_length"] + 1, row["html_bytes"] // file_size)
 
 
 def opened_connections(text: Mapping[str, str]) -> int | None:
@@ -202,6 +215,29 @@ def guards(
     return found
 
 
+def director_idle(files: Mapping[str, bytes], cpus: Collection[int]) -> Guard | None:
+    """In arm `direct` nobody asks the director: what its CPUs do meanwhile is foreign work, in the other arms too.
+
+    `files` are the director's of the case; None when its `stat` probe is missing.
+    """
+    try:
+        before, after = (
+            {row["cpu"]: row for row in stat.parse(files[f"stat.{moment}.txt"].decode())}
+            for moment in ("before", "after")
+        )
+    except KeyError:
+        return None
+    idle, total = 0, 0
+    for cpu in cpus:
+        spent = {field: after[cpu][field] - before[cpu][field] for field in _CPU_TIME}  # type: ignore[literal-required]
+        idle += spent["idle_ticks"] + spent["iowait_ticks"]
+        total += sum(spent.values())
+    share = 1 - idle / total if total else 0.0
+    verdict: Verdict = "mark" if share > FOREIGN_SHARE_MARK else "ok"
+    text = f"the director's CPUs were busy {share:.0%} of the time without a request for it"
+    return Guard(name="director-idle", verdict=verdict, value=round(share, 4), limit=FOREIGN_SHARE_MARK, text=text)
+
+
 def _graded(name: str, value: float, mark: float, reject: float, text: str) -> Guard:
     verdict: Verdict = "reject" if value > reject else "mark" if value > mark else "ok"
     limit = reject if verdict == "reject" else mark
@@ -230,7 +266,8 @@ def _accounting(load: Load, requests: Mapping[str, int | None]) -> Guard:
     """The kernel's count of connections against ab's count of requests: what was in flight must fit the concurrency."""
     cut_off = requests["cut_off"]
     if cut_off is None:
-        return Guard(name="accounting", verdict="ok", value=None, limit=None, text="not counted (keep-alive)")
+        why = "keep-alive" if load.keepalive else "a client lacks the probe nstat"
+        return Guard(name="accounting", verdict="ok", value=None, limit=None, text=f"not counted ({why})")
     most = load.concurrency if load.seconds is not None else 0
     right = 0 <= cut_off <= most
     text = f"{requests['opened']} connections opened, {requests['sent']} requests ended, {cut_off} in flight at the end"

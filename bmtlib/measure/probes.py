@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from bmtlib.errors import InputError
+from bmtlib.params.document import closest
 from bmtlib.parsers import (
     conntrack,
     ethtool,
@@ -176,6 +178,17 @@ def probe_of(file_name: str) -> Probe | None:
     'ethtool_stats'
     """
     return BY_NAME.get(file_name.split(".")[0].split("@")[0])
+
+
+def check_names(names: Sequence[str] | str) -> None:
+    """Raise InputError for a name in a scenario's `probes` that is not in the table."""
+    wrong = [name for name in names if name not in BY_NAME] if names != "all" else []
+    if wrong:
+        raise InputError(
+            f"no probe is named {', '.join(map(repr, wrong))}; {closest(wrong[0], BY_NAME)}",
+            where="probes",
+            todo="`all`, or names from the table of probes in data/README.md",
+        )
 
 
 def select(

@@ -15,6 +15,7 @@ from bmtlib.errors import BmtError, MachineError
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.limits import check_limits
 from bmtlib.measure.session import Session
+from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan, load_seconds
 from bmtlib.rundir import FORMAT, RunDir
 from bmtlib.testbeds.placement import Placement, place
@@ -43,9 +44,19 @@ def check(plan: Plan) -> Ready:
         director_cpus=placement.director,
         nofile=doctor.nofile_limit(),
         ab_concurrency=doctor.ab_concurrency_limit(),
-        ports=None,
+        ports=_client_ports(plan.scenario.tuning),
     )
     return Ready(placement=placement, rootless=rootless)
+
+
+def _client_ports(tuning: str) -> int | None:
+    """Local ports that the tuning profile gives a client, None when it leaves the kernel's range."""
+    profile = load_profile_set(tuning, "client")
+    setting = profile.sysctl.get("net.ipv4.ip_local_port_range") if profile else None
+    if setting is None:
+        return None
+    first, last = str(setting.value).split()
+    return int(last) - int(first) + 1
 
 
 def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str]) -> RunDir:
@@ -97,13 +108,15 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
     `status` there: done (every case was tried), interrupted (Ctrl-C), failed (with `error`). Cases that failed or were
     rejected say so themselves. Ctrl-C is answered by an orderly end and is not raised again.
     """
-    # The controller keeps off the director's CPUs: their busy time is a result.
-    if ready.placement.separate:
-        os.sched_setaffinity(0, ready.placement.others)
     fields: dict[str, Any] = {"status": "done"}
     _update(folder, status="running", started=_now())
     folder.event("run", "start", pid=os.getpid(), cases=len(plan.cases), estimate_s=round(estimate_s(plan), 1))
+    # The controller keeps off the director's CPUs: their busy time is a result. Given back afterwards, or the next run
+    # of the same process (a notebook's kernel) would find no CPU for its director.
+    cpus = os.sched_getaffinity(0)
     try:
+        if ready.placement.separate:
+            os.sched_setaffinity(0, ready.placement.others)
         _run_cases(plan, folder, ready)
     except KeyboardInterrupt:
         fields = {"status": "interrupted", "error": {"what": "ended by Ctrl-C", "where": "", "todo": ""}}
@@ -111,9 +124,10 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
         fields = {"status": "failed", "error": {"what": error.what, "where": error.where, "todo": error.todo}}
         raise
     except BaseException as error:
-        fields = {"status": "failed", "error": {"what": repr(error), "where": "", "todo": ""}}
+        fields = {"status": "failed", "error": {"what": f"{type(error).__name__}: {error}", "where": "", "todo": ""}}
         raise
     finally:
+        os.sched_setaffinity(0, cpus)
         final = _update(folder, ended=_now(), **fields)
         folder.event("run", fields["status"])
     return final

@@ -12,7 +12,10 @@ from bmtlib.measure.probes import Probe
 
 # A probe that fails leaves its complaint (.err) and no output: half an answer would look like a whole one.
 _KEEP = """\
-keep() { f=$1; shift; "$@" > "$f.txt" 2> "$f.err" </dev/null || rm -f "$f.txt"; }
+keep() {
+  f=$1; shift; "$@" > "$f.txt" 2> "$f.err" </dev/null && return
+  rc=$?; rm -f "$f.txt"; [ -s "$f.err" ] || echo "ended with $rc" > "$f.err"
+}
 """
 
 
@@ -34,13 +37,16 @@ def sampler_script(folder: str, probes: Sequence[Probe], *, every_s: float, most
     nobody is left to stop it.
     """
     samples = "\n".join(
-        f'{{ echo "### $now"; {shlex.join(probe.command)}; }} >> {probe.name}.during.txt 2>> during.err </dev/null'
+        f'{{ echo "### $now"; {shlex.join(probe.command)}; }} </dev/null 2>> during.err'
+        f" >> {shlex.quote(probe.name)}.during.txt"
         for probe in probes
     )
     return (
         _enter(folder)
         + f"i=0\nwhile [ $i -lt {most} ] && [ ! -e stop ]; do\nnow=$(date +%s.%N)\n{samples}\n"
-        + f"sleep {every_s:g} & echo $! > sleeper; wait $!; i=$((i+1))\ndone\n"
+        # `stop` is looked for once more when the sleep can be killed, or it could come in between; and the number of a
+        # sleep that is over is wiped out, since another process may have it next.
+        + f"sleep {every_s:g} & echo $! > sleeper; [ ! -e stop ] || kill $!; wait $!; : > sleeper; i=$((i+1))\ndone\n"
         + "rm -f stop sleeper; [ -s during.err ] || rm -f during.err\n"
     )
 

@@ -1,0 +1,133 @@
+"""What bmtlib itself costs, on this machine, now: prints figures, judges nothing.
+
+    .venv/bin/python benchmarks/overhead.py [--pairs 5]
+
+1. A lab of 25 web hosts, 30 clients and a director: time until every web host answers, and until it is gone.
+2. One case: seconds beside warm-up and load.
+3. requests/s of ab under bmtlib against the same ab commands from a bare shell script, in the same lab, pair by pair.
+4. The report of the last run folder given by --run (default data/demo), built twice: without and with its table cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bmtlib.hosts.netns import NetnsHost, environment
+from bmtlib.measure.case import CaseRun
+from bmtlib.measure.load import ab_command
+from bmtlib.measure.runner import Ready, check
+from bmtlib.measure.session import Session
+from bmtlib.parsers import ab
+from bmtlib.plan import Case
+from bmtlib.run import Loaded, load
+from bmtlib.rundir import RunDir
+
+
+def open_session(loaded: Loaded, ready: Ready) -> Session:
+    return Session(loaded.plan, placement=ready.placement, rootless=ready.rootless, run_id="benchmark")
+
+
+def lab_times(folder: RunDir) -> None:
+    settings = ["webs=25", "clients=30", "repetitions=1", "load.seconds=2", "load.warmup_seconds=1"]
+    loaded = load("quick", settings=settings)
+    ready = check(loaded.plan)
+    started = time.monotonic()
+    session = open_session(loaded, ready)
+    built = time.monotonic() - started
+    case = next(case for case in loaded.plan.cases if case.kind == "direct")
+    run = CaseRun(case, session, folder, lambda *args, **fields: None)
+    run.prove()
+    answering = time.monotonic() - started
+    print(f"lab of 56 hosts: up in {built:.2f} s, every web host has answered after {answering:.2f} s")
+    for case in loaded.plan.cases:
+        record = CaseRun(case, session, folder, lambda *args, **fields: None).run()
+        beside = sum(record["phase_s"].values()) - record["phase_s"].get("warmup", 0) - (record["window_s"] or 0)
+        print(
+            f"  case {case.id}: {record['status']}, {beside:.2f} s beside warm-up and load, skew {record['skew_ms']} ms"
+        )
+    started = time.monotonic()
+    session.close()
+    print(f"  down in {time.monotonic() - started:.2f} s")
+
+
+def bare_rate(session: Session, case: Case, run: CaseRun) -> float:
+    """requests/s of the case's ab commands from one shell script: all in the background, then wait."""
+    hosts = session.lab.hosts
+    with tempfile.TemporaryDirectory() as folder:
+        lines = []
+        for part in run.parts:
+            host = hosts[part.client]
+            assert isinstance(host, NetnsHost)
+            command = host.enter(
+                ["taskset", "-c", ",".join(map(str, sorted(host.cpus))), *ab_command(part, case.load, rows=None)]
+            )
+            lines.append(f"{shlex.join(command)} > {shlex.quote(folder)}/{part.client} 2>/dev/null &")
+        script = "\n".join([*lines, "wait"])
+        subprocess.run(["sh", "-c", script], check=True, env=environment(), timeout=300)
+        rows = [ab.parse((Path(folder) / part.client).read_text())[0] for part in run.parts]
+    return sum(row["completed"] for row in rows) / max(row["duration_s"] for row in rows)
+
+
+def our_rate(session: Session, case: Case, folder: RunDir) -> float:
+    record = CaseRun(case, session, folder, lambda *args, **fields: None).run()
+    return float(
+        sum(client["completed"] for client in record["clients"])
+        / max(client["seconds"] for client in record["clients"])
+    )
+
+
+def pairs(folder: RunDir, count: int) -> None:
+    loaded = load("quick", settings=["repetitions=1", "load.seconds=4"])
+    ready = check(loaded.plan)
+    with open_session(loaded, ready) as session:
+        for kind in ("l2dsr", "direct"):
+            case = next(case for case in loaded.plan.cases if case.kind == kind)
+            ratios = []
+            for number in range(count):
+                run = CaseRun(case, session, folder, lambda *args, **fields: None)
+                changes = run.changes()
+                first_ours = number % 2 == 0
+                ours = our_rate(session, case, folder) if first_ours else 0.0
+                session.lab.director.apply(changes)
+                run.warm_up()
+                bare = bare_rate(session, case, run)
+                session.lab.director.undo(changes)
+                ours = ours or our_rate(session, case, folder)
+                ratios.append(ours / bare)
+                figures = f"bmtlib {ours:,.0f}/s, bare shell {bare:,.0f}/s, ratio {ratios[-1]:.3f}"
+                print(f"  {kind} pair {number + 1}: {figures}")
+            print(f"requests/s, bmtlib / bare shell, {kind}: median {statistics.median(ratios):.3f} of {count} pairs")
+
+
+def report_times(run: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / run.name
+        shutil.copytree(run, copy)
+        shutil.rmtree(copy / "tables", ignore_errors=True)
+        for what in ("first", "second"):
+            started = time.monotonic()
+            subprocess.run([sys.executable, "-m", "bmtlib", "report", str(copy)], check=True, stdout=subprocess.DEVNULL)
+            print(f"report of {run.name}, {what} time: {time.monotonic() - started:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--run", type=Path, default=Path(__file__).parent.parent / "data" / "demo")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lab_times(RunDir(folder))
+        pairs(RunDir(folder), options.pairs)
+    report_times(options.run)
+
+
+if __name__ == "__main__":
+    main()
