@@ -21,6 +21,7 @@ from bmtlib.errors import BmtError, MachineError
 from bmtlib.params.paths import project_root
 from bmtlib.run import Loaded, start
 from bmtlib.rundir import RunDir
+from bmtlib.testbeds.placement import pin_process
 
 _EVERY_S = 0.2
 
@@ -43,7 +44,7 @@ def run_scenario(loaded: Loaded, *, out: str | None, report: bool) -> int:
 
 
 def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
-    """Execute the notebook and show its progress until it ends. Ctrl-C and SIGTERM go to the kernel, once each."""
+    """Execute the notebook and show its progress until it ends. Ctrl-C and SIGTERM are passed on to its kernel."""
     failure: list[BaseException] = []
 
     def work() -> None:
@@ -53,7 +54,7 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
             execute(
                 project_root() / "notebooks" / "10-run-scenario.ipynb",
                 folder.path / "notebooks" / "10-run-scenario.ipynb",
-                {"run": str(folder.path)},
+                {"run": folder.path},
             )
         except BaseException as error:
             failure.append(error)
@@ -61,15 +62,26 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
+    all_cpus = os.sched_getaffinity(0)
+    kernel: dict[str, Any] | None = None
+    ending = False
     with _Bar(console) as bar:
         while thread.is_alive():
             try:
                 bar.show(folder)
                 thread.join(_EVERY_S)
+                if kernel is None and (kernel := _kernel_started(folder)):
+                    # Not earlier: the kernel inherits our CPUs, and it is the one that divides them.
+                    pin_process(kernel["other_cpus"])
+                if kernel and ending:
+                    with suppress(ProcessLookupError):
+                        os.kill(kernel["pid"], signal.SIGINT)
+                    ending = False
             except KeyboardInterrupt:
                 console.print("ending: the case under way is given up, what was measured is kept", markup=False)
-                _interrupt_kernel(folder)
+                ending = True
         bar.show(folder)
+    pin_process(all_cpus)
     final = folder.run_json()
     if failure and final["status"] in ("planned", "running"):
         raise _ended_badly(folder, failure[0])
@@ -88,11 +100,9 @@ def _ended_badly(folder: RunDir, failure: BaseException) -> BmtError:
     return error
 
 
-def _interrupt_kernel(folder: RunDir) -> None:
-    for event in folder.events():
-        if event["step"] == "run" and "pid" in event:
-            with suppress(ProcessLookupError):
-                os.kill(event["pid"], signal.SIGINT)
+def _kernel_started(folder: RunDir) -> dict[str, Any] | None:
+    """The event with which the run began in the kernel: its process id, and the CPUs that are not the director's."""
+    return next((event for event in folder.events() if event["step"] == "run" and event["state"] == "start"), None)
 
 
 def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:

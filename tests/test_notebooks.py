@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import nbformat
+import papermill
 import pytest
 
 from bmtlib.params.paths import project_root
@@ -54,6 +55,12 @@ def test_parameters_are_scalars_with_a_word_to_each_and_are_checked_next(noteboo
     calls = [node for node in ast.walk(ast.parse(cells[1].source)) if isinstance(node, ast.Call)]
     check = next(call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "check_parameters")
     assert {word.arg: word.value.id for word in check.keywords if isinstance(word.value, ast.Name)} == given
+
+
+def test_papermill_knows_every_parameter(notebook: Any) -> None:
+    """Its reading of the cell stumbles over some comments; then it warns of a parameter that is there."""
+    names = [line.partition(" ")[0] for line in code(notebook)[0].source.splitlines()]
+    assert list(papermill.inspect_notebook(notebook)) == names
 
 
 def test_cells_are_thin(notebook: Any) -> None:

@@ -26,7 +26,8 @@ from bmtlib.analysis.drops import df_drops
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.stats import Estimate, estimate, paired_ratio, verdict
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.trials import df_trials, keys, mean_of, once, percentiles_of, summarised, with_keys
+from bmtlib.analysis.trials import df_trials, keys, once, summarised
+from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.params.paths import project_root
 from bmtlib.params.units import size_text
 
@@ -57,8 +58,6 @@ MEASURES = {
     "director_bytes": "bytes through the director per request",
     "wait_p99_ms": "99th percentile of the wait",
 }
-
-_PERCENTS = {"p50_ms": 50.0, "p90_ms": 90.0, "p95_ms": 95.0, "p99_ms": 99.0, "p99_9_ms": 99.9, "max_ms": 100.0}
 
 
 @once
@@ -94,10 +93,13 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
     verdict: higher or lower (than 1), undecided when the interval holds 1 or there are fewer than three blocks
     """
     trials = df_trials(tables)
+    direct = set(trials.loc[trials["kind"] == "direct", "arm"])
     rows = [
         {"measure": measure, **names, **_ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"])}
         for names, pairs in _pairs(tables, trials)
         for measure in MEASURES
+        # Under the direct arm the director has nothing to do, so its cost is noise and no measure for others.
+        if not (measure.startswith("director") and direct & {names["arm"], names["against"]})
     ]
     types = {
         **dict.fromkeys(("measure", "arm", "engine", "against", "against_engine"), "string"),
@@ -214,67 +216,6 @@ def _seed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         "Wait (ms)": "float64",
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)
-
-
-@once
-def df_waits(tables: Tables) -> pd.DataFrame:
-    """Percentiles of what clients waited, by arm and levels: pooled over all requests of all clients and blocks.
-
-    requests, blocks; mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p99_9_ms, max_ms: connect to the end of the answer, whole
-    ms (ab writes no finer). Failed requests are among them: ab does not tell them apart.
-    """
-
-    def row(group: pd.DataFrame) -> dict[str, Any]:
-        found = percentiles_of(group["wait_ms"], group["requests"], _PERCENTS.values())
-        return {
-            "requests": group["requests"].sum(),
-            "blocks": group["case"].nunique(),
-            "mean_ms": mean_of(group["wait_ms"], group["requests"]),
-            **dict(zip(_PERCENTS, found, strict=True)),
-        }
-
-    types = {"requests": "int64", "blocks": "int64", **dict.fromkeys(("mean_ms", *_PERCENTS), "float64")}
-    return summarised(tables, with_keys(tables, tables.waits), row, types)
-
-
-@once
-def df_wait_curve(tables: Tables) -> pd.DataFrame:
-    """The distribution behind `df_waits`: wait_ms, and longer_share: the share of requests that waited longer.
-
-    One row per whole millisecond that occurred. The last of each arm has longer_share 0.
-    """
-
-    def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
-        counts = group.groupby("wait_ms")["requests"].sum().sort_index()
-        longer = 1 - counts.cumsum() / counts.sum()
-        longer.iloc[-1] = 0.0
-        return [{"wait_ms": wait, "longer_share": share} for wait, share in longer.items()]
-
-    types = {"wait_ms": "int64", "longer_share": "float64"}
-    return summarised(tables, with_keys(tables, tables.waits), rows, types)
-
-
-@once
-def df_little(tables: Tables) -> pd.DataFrame:
-    """Little's law as a check: concurrency = rate x mean wait, if the load generators keep all connections busy.
-
-    concurrency; requests_per_s, wait_mean_ms (of the single requests, not ab's quotient): medians over blocks
-    in_flight: rate x wait; in_flight_share: of the concurrency. Well below 1: the clients were late in sending, so they
-    are part of what limits the result. Above 1: failed requests, which wait but are not counted in the rate.
-    """
-
-    def row(group: pd.DataFrame) -> dict[str, Any]:
-        in_flight = (group["requests_per_s"] * group["wait_mean_ms"] / 1000).median()
-        return {
-            "concurrency": group["concurrency"].iloc[0],
-            "requests_per_s": group["requests_per_s"].median(),
-            "wait_mean_ms": group["wait_mean_ms"].median(),
-            "in_flight": in_flight,
-            "in_flight_share": in_flight / float(group["concurrency"].iloc[0]),
-        }
-
-    figures = ("requests_per_s", "wait_mean_ms", "in_flight", "in_flight_share")
-    return summarised(tables, df_trials(tables), row, {"concurrency": "Int64", **dict.fromkeys(figures, "float64")})
 
 
 @once

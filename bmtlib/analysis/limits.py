@@ -97,7 +97,8 @@ def _repetitions(tables: Tables) -> list[str]:
     if fewest < FEWEST_BLOCKS:
         return [f"With {fewest} block{'s' if fewest > 1 else ''} to compare there is no interval: no ratio is decided."]
     reach = max((ratios["high"] / ratios["ratio"] - 1).max(), (1 - ratios["low"] / ratios["ratio"]).max())
-    text = f"With {fewest} blocks, less than about {percent(max(reach, 0.01))} more or fewer requests/s would not have shown."
+    unseen = percent(max(reach, 0.01))
+    text = f"With {fewest} blocks, less than about {unseen} more or fewer requests/s would not have shown."
     if fewest < 6:
         text += " The interval of so few rests on the assumption that blocks scatter normally (Student's t)."
     return [text]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from bmtlib.errors import BmtError
+from bmtlib.errors import BmtError, ParseError
 from bmtlib.measure.probes import BY_NAME
 from bmtlib.rundir import RunDir
 
@@ -64,11 +64,13 @@ class Raw:
         return found
 
 
-def split_samples(text: str) -> Iterator[tuple[float, str]]:
+def split_samples(text: str) -> Iterable[tuple[float, str]]:
     """Samples of a `during` file: each stands behind a line "### <epoch seconds>".
 
     >>> list(split_samples("### 10.5\\na\\nb\\n### 11.5\\nc\\n"))
     [(10.5, 'a\\nb\\n'), (11.5, 'c\\n')]
     """
-    parts = _SAMPLE.split(text)[1:]
+    before, *parts = _SAMPLE.split(text)
+    if before:
+        raise ParseError("sampler", 1, before.splitlines()[0], "expected '### <epoch seconds>'")
     return zip(map(float, parts[::2]), parts[1::2], strict=True)

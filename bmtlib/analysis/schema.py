@@ -170,5 +170,6 @@ def frame(table: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     >>> frame("waits", [{"case": "b1-proxy", "wait_ms": 3, "requests": 10}]).to_dict("records")
     [{'case': 'b1-proxy', 'wait_ms': 3, 'requests': 10}]
     """
-    columns = COLUMNS[table]
-    return pd.DataFrame(list(rows), columns=list(columns)).astype(columns)
+    found = list(rows)
+    columns = COLUMNS[table].items()
+    return pd.DataFrame({name: pd.Series([row.get(name) for row in found], dtype=kind) for name, kind in columns})

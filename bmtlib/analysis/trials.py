@@ -101,19 +101,23 @@ def df_trials(tables: Tables) -> pd.DataFrame:
     trials = cases[list(names)].set_index("case")
     requests = trials["completed"].astype("float64").replace(0.0, np.nan)
     waits = {str(case): (part["wait_ms"], part["requests"]) for case, part in tables.waits.groupby("case")}
-    trials["wait_mean_ms"] = pd.Series({case: mean_of(*part) for case, part in waits.items()}, dtype="float64")
-    p99 = {case: percentiles_of(*part, [99])[0] for case, part in waits.items()}
-    trials["wait_p99_ms"] = pd.Series(p99, dtype="float64")
     cpu = tables.cpu[(tables.cpu["role"] == "director") & tables.cpu["cpu_kind"].isin(BUSY_KINDS)]
-    trials["director_cpu_us"] = cpu.groupby("case")["cpu_s"].sum() * 1e6 / requests
     through = tables.network[tables.network["role"] == "director"].groupby("case")[["rx_bytes", "tx_bytes"]].sum()
-    trials["director_in_bytes"] = through["rx_bytes"] / requests
-    trials["director_out_bytes"] = through["tx_bytes"] / requests
-    trials["director_bytes"] = trials["director_in_bytes"] + trials["director_out_bytes"]
     received = tables.network[tables.network["role"] == "client"].groupby("case")["rx_bytes"].sum()
-    trials["client_bytes"] = received / requests
-    measured = [name for name in trials.columns if name not in names]
-    return trials.astype(dict.fromkeys(["requests_per_s", *measured], "float64")).reset_index()
+    measured = {
+        "wait_mean_ms": pd.Series({case: mean_of(*part) for case, part in waits.items()}, dtype="float64"),
+        "wait_p99_ms": pd.Series(
+            {case: percentiles_of(*part, [99])[0] for case, part in waits.items()}, dtype="float64"
+        ),
+        "director_cpu_us": cpu.groupby("case")["cpu_s"].sum() * 1e6 / requests,
+        "director_in_bytes": through["rx_bytes"] / requests,
+        "director_out_bytes": through["tx_bytes"] / requests,
+        "director_bytes": through.sum(axis=1) / requests,
+        "client_bytes": received / requests,
+    }
+    # A case that is not done has figures too, but no row here.
+    rows = {name: values.reindex(trials.index).astype("float64") for name, values in measured.items()}
+    return trials.astype({"requests_per_s": "float64"}).assign(**rows).reset_index()
 
 
 def percentiles_of(values: Iterable[int], counts: Iterable[int], percents: Iterable[float]) -> np.ndarray:

@@ -11,14 +11,14 @@ from typing import Any
 
 import bmtlib
 from bmtlib import doctor
-from bmtlib.errors import BmtError, MachineError
+from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.limits import check_limits
 from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan, load_seconds
 from bmtlib.rundir import FORMAT, RunDir
-from bmtlib.testbeds.placement import Placement, place
+from bmtlib.testbeds.placement import Placement, pin_process, place
 
 # What one case costs beside warm-up and load: for the estimate of the time left only.
 OVERHEAD_S = 1.5
@@ -108,15 +108,28 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
     `status` there: done (every case was tried), interrupted (Ctrl-C), failed (with `error`). Cases that failed or were
     rejected say so themselves. Ctrl-C is answered by an orderly end and is not raised again.
     """
+    if (status := folder.run_json()["status"]) != "planned":
+        raise InputError(
+            f"{folder.path} has been measured already: its status is {status}",
+            where=str(folder.path / "run.json"),
+            todo="leave out `run`: a new folder is made",
+        )
     fields: dict[str, Any] = {"status": "done"}
     _update(folder, status="running", started=_now())
-    folder.event("run", "start", pid=os.getpid(), cases=len(plan.cases), estimate_s=round(estimate_s(plan), 1))
+    folder.event(
+        "run",
+        "start",
+        pid=os.getpid(),
+        other_cpus=sorted(ready.placement.others),
+        cases=len(plan.cases),
+        estimate_s=round(estimate_s(plan), 1),
+    )
     # The controller keeps off the director's CPUs: their busy time is a result. Given back afterwards, or the next run
     # of the same process (a notebook's kernel) would find no CPU for its director.
     cpus = os.sched_getaffinity(0)
     try:
         if ready.placement.separate:
-            os.sched_setaffinity(0, ready.placement.others)
+            pin_process(ready.placement.others)
         _run_cases(plan, folder, ready)
     except KeyboardInterrupt:
         fields = {"status": "interrupted", "error": {"what": "ended by Ctrl-C", "where": "", "todo": ""}}
@@ -127,7 +140,7 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
         fields = {"status": "failed", "error": {"what": f"{type(error).__name__}: {error}", "where": "", "todo": ""}}
         raise
     finally:
-        os.sched_setaffinity(0, cpus)
+        pin_process(cpus)
         final = _update(folder, ended=_now(), **fields)
         folder.event("run", fields["status"])
     return final
@@ -143,7 +156,7 @@ def estimate_s(plan: Plan) -> float:
 
 def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
     folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, run_id=folder.path.name) as session:
+    with Session(plan, placement=ready.placement, rootless=ready.rootless, run_id=folder.run_json()["id"]) as session:
         session.record(folder)
         _update(
             folder,

@@ -118,21 +118,26 @@ def tuning(folder: RunDir) -> Html:
         [
             table(
                 f"Not applied, of the profile {name!r}",
-                _changes(refused, "why not"),
+                _changes(folder, refused, ("now", "why not")),
                 empty="nothing; every setting was taken" if done else "the run ended before its hosts were up",
             ),
             render(
                 "details",
                 summary=f"Applied: {len(done)} change{'' if len(done) == 1 else 's'}",
-                content=table("Applied, each read back", _changes(done, "reason"), empty="no change was made"),
+                content=table(
+                    "Applied, each read back", _changes(folder, done, ("before", "reason")), empty="no change was made"
+                ),
             ),
         ]
     )
 
 
-def _changes(found: Mapping[tuple[str, ...], list[str]], why: str) -> list[dict[str, object]]:
+def _changes(
+    folder: RunDir, found: Mapping[tuple[str, ...], list[str]], heads: tuple[str, str]
+) -> list[dict[str, object]]:
+    was, why = heads
     return [
-        {"what": what, "before": before, "wanted": want, "hosts": _hosts(names), why: reason}
+        {"what": what, was: before, "wanted": want, "hosts": _hosts(folder, names), why: reason}
         for (what, before, want, reason), names in found.items()
     ]
 
@@ -141,8 +146,8 @@ def _value(value: object) -> str:
     return MISSING if value is None else str(value)
 
 
-def _hosts(names: Iterable[str]) -> Html:
+def _hosts(folder: RunDir, names: Iterable[str]) -> Html:
     """Host names, of which the first leads to its changes."""
     first, *others = names
     more = f" … {others[-1]} ({len(others) + 1})" if others else ""
-    return link(f"changes/{first}.json", first) + more
+    return link(folder, f"changes/{first}.json", first) + more

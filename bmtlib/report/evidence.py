@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from bmtlib.analysis.tables import Tables
+from bmtlib.errors import InputError
 from bmtlib.params.paths import project_root
 from bmtlib.report import results
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
@@ -37,39 +40,58 @@ def _why(tables: Tables, case: Mapping[str, Any]) -> str:
     if case["status"] in ("not run", "interrupted"):
         error = tables.run.get("error") or {}
         return str(error.get("what") or "the run ended before")
+    if case["status"] == "unreadable":
+        return "; ".join(tables.problems.loc[tables.problems["case"] == case["case"], "error"])
     return case["error"] if isinstance(case["error"], str) else MISSING
 
 
+def _records(folder: RunDir) -> Iterator[dict[str, Any]]:
+    """What case.json says of each case that was tried. One that cannot be read is told of by `failed_cases`."""
+    for case_id in folder.case_ids():
+        with suppress(InputError):
+            yield folder.case(case_id)
+
+
 def guards(tables: Tables) -> Html:
-    """The guards by name: how many cases passed, and the words of those that did not."""
+    """The guards by name: how many cases passed, and what one of them saw."""
     rows = []
     for name, found in tables.guards.groupby("name", sort=False):
         counts = found["verdict"].value_counts()
-        worst = next(verdict for verdict in ("reject", "mark", "ok") if verdict in counts)
-        words = found.loc[found["verdict"] == worst]
         rows.append(
             {
                 "guard": name,
-                "verdict": Html('<span class="{}">{}</span>').format(worst, _SAID[worst]),
                 **{_SAID[verdict]: Number.of(int(counts.get(verdict, 0))) for verdict in _SAID},
-                "for example": f"{words['case'].iloc[0]}: {words['text'].iloc[0]}",
+                "for example": f"{found['case'].iloc[0]}: {found['text'].iloc[0]}",
             }
         )
     return table("Guards, over all cases", rows, empty="no case came as far as its guards")
+
+
+def marks(folder: RunDir, tables: Tables) -> Html:
+    """Every guard that did not pass, in its own words."""
+    rows = [
+        {
+            "case": _case(folder, row["case"]),
+            "guard": row["name"],
+            "verdict": Html('<span class="{}">{}</span>').format(row["verdict"], _SAID[row["verdict"]]),
+            "what it saw": row["text"],
+        }
+        for row in results.records(tables.guards)
+        if row["verdict"] != "ok"
+    ]
+    return table("Guards that did not pass", rows, empty="none; all passed" if len(tables.guards) else "none was asked")
 
 
 def proofs(folder: RunDir) -> Html:
     """What was shown before the load of each arm; one case of each arm."""
     rows: list[dict[str, object]] = []
     seen = set()
-    for case_id in folder.case_ids():
-        case = folder.case(case_id)
+    for case in _records(folder):
         if case["arm"] in seen or not case["preflight"]:
             continue
         seen.add(case["arm"])
-        rows += [
-            {"arm": case["arm"], "shown": proof["text"], "case": _case(folder, case_id)} for proof in case["preflight"]
-        ]
+        where = _case(folder, case["id"])
+        rows += [{"arm": case["arm"], "shown": proof["text"], "case": where} for proof in case["preflight"]]
     return table("Shown before the load of every case; here the first of each arm", rows, empty="no arm came so far")
 
 
@@ -85,20 +107,20 @@ def problems(tables: Tables) -> Html:
 def raw_files(folder: RunDir) -> Html:
     """Links to what each case left behind."""
     rows = []
-    for case_id in folder.case_ids():
-        case = folder.case(case_id)
-        there = [client["host"] for client in case["clients"] if folder.raw_names(case_id, client["host"])]
-        reports: list[Html] = [link(f"cases/{case_id}/{host}/ab.txt", host) for host in there[:_MOST_LINKS]]
-        if others := len(there) - len(reports):
-            reports.append(link(f"cases/{case_id}/", f"{others} more"))
+    for case in _records(folder):
+        place = f"cases/{case['id']}"
+        clients = [client["host"] for client in case["clients"]]
+        reports = [link(folder, f"{place}/{host}/ab.txt", host) for host in clients[:_MOST_LINKS]]
+        if others := len(clients) - len(reports):
+            reports.append(link(folder, place, f"{others} more"))
         rows.append(
             {
-                "case": _case(folder, case_id),
+                "case": _case(folder, case["id"]),
                 "status": case["status"],
                 "requests": Number.of(case["requests"]["completed"]),
                 "seconds": Number.of(case["window_s"], digits=4),
                 "Apache Bench said": Html(", ").join(reports) if reports else MISSING,
-                "director": link(f"cases/{case_id}/director/", "counters"),
+                "director": link(folder, f"{place}/director", "counters"),
             }
         )
     return table("Cases, in the order in which they were measured", rows, empty="no case was measured")
@@ -116,21 +138,20 @@ def run_files(folder: RunDir) -> Html:
         "notebooks/30-irq-and-drops.ipynb": "interrupts and losses, likewise",
     }
     return render(
-        "facts", facts={link(name, name): text for name, text in words.items() if (folder.path / name).exists()}
+        "facts", facts={link(folder, name, name): text for name, text in words.items() if (folder.path / name).exists()}
     )
 
 
-def _case(folder: RunDir, case_id: str) -> Html | str:
-    path = f"cases/{case_id}/case.json"
-    return link(path, case_id) if (folder.path / path).is_file() else case_id
+def _case(folder: RunDir, case_id: str) -> Html:
+    return link(folder, f"cases/{case_id}/case.json", case_id)
 
 
 def by_hand(folder: RunDir) -> Html:
     """One case's requests per second, from the figures in its raw files."""
-    for case_id in folder.case_ids():
-        case = folder.case(case_id)
+    for case in _records(folder):
         if case["status"] == "done" and case["window_s"]:
-            return render("by_hand", case=case, link=link, rate=case["requests"]["completed"] / case["window_s"])
+            rate = case["requests"]["completed"] / case["window_s"]
+            return render("by_hand", case=case, link=partial(link, folder), rate=rate)
     return render("note", text="No case was measured, so there is no figure to work out.")
 
 

@@ -60,6 +60,7 @@ def _run(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
             transport="ipc",
             connection_file=str(Path(private) / "kernel.json"),
         )
+        assert kernel.kernel_spec is not None
         # It finds the bmtlib that we are, installed or not.
         kernel.kernel_spec.env["PYTHONPATH"] = os.pathsep.join([_OURS, *filter(None, [os.environ.get("PYTHONPATH")])])
         try:

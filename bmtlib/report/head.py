@@ -8,10 +8,11 @@ from bmtlib.analysis import compare
 from bmtlib.analysis.answer import answer, limits
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.render import Html, render
-from bmtlib.report.results import ratio, ratio_interval, records
+from bmtlib.report.results import ratio, ratio_interval, ratio_overview, records
 from bmtlib.rundir import RunDir
 
 _STATUS = {
+    "planned": "The run has not begun: there is nothing to show yet.",
     "running": "The run is under way, or its process was killed: this report shows the cases that were finished.",
     "interrupted": "The run was interrupted: this report shows the cases that were finished before.",
     "failed": "The run failed: this report shows the cases that were finished before.",
@@ -50,6 +51,7 @@ def answer_box(folder: RunDir, tables: Tables) -> Html:
     ]
     return render(
         "answer",
+        overview="" if alone or ratios.empty else ratio_overview(tables),
         sentences=answer(tables).sentences,
         tiles=tiles,
         expect=folder.read_json("plan.json")["scenario"].get("expect", ""),

@@ -13,6 +13,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bmtlib.rundir import RunDir
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 MISSING = "–"
@@ -50,10 +52,10 @@ class Number(str):
     def written(cls, value: object, form: str) -> Number:
         """`value` in a form of Python's format().
 
-        >>> Number.written(0.123, ".1%"), Number.written(float("nan"), ".1%")
-        ('12.3%', '–')
+        >>> Number.written(1234, ","), Number.written(0.5, ".0%").split(), Number.written(float("nan"), ".1%")
+        ('1,234', ['50', '%'], '–')
         """
-        return cls(format(value, form) if _known(value) else MISSING)
+        return cls(format(value, form).replace("%", "\u00a0%") if _known(value) else MISSING)
 
 
 def _known(value: object) -> TypeGuard[int | float]:
@@ -88,6 +90,10 @@ def table(caption: str, rows: Sequence[Mapping[str, object]], note: str = "", em
     return render("table", caption=caption, rows=rows, columns=list(rows[0]) if rows else [], note=note, empty=empty)
 
 
-def link(path: str, text: str) -> Html:
-    """A link to a file of the run folder. `path` is relative to that folder; notebooks lie one folder below it."""
-    return Html('<a href="../{}">{}</a>').format(quote(path), text)
+def link(folder: RunDir, path: str, text: str) -> Html:
+    """A link to a file of the run folder, or the bare text when the run did not come to write that file.
+
+    `path` is relative to the run folder; notebooks, in which the link must work too, lie one folder below it.
+    """
+    form = '<a href="../{}">{}</a>' if (folder.path / path).exists() else "{1}"
+    return Html(form).format(quote(path), text)

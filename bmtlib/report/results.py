@@ -25,14 +25,14 @@ def named(tables: Tables, row: Mapping[str, Any]) -> dict[str, object]:
 
 
 def level(name: str, value: object) -> str:
-    """A factor's level in words.
+    """A factor's level in words, without a space that a line could break at.
 
-    >>> level("file_size_bytes", 5120), level("threads", 2), level("threads", None)
-    ('5 KiB', '2', '–')
+    >>> level("file_size_bytes", 5120).split(), level("threads", 2), level("threads", None)
+    (['5', 'KiB'], '2', '–')
     """
     if value is None or value is pd.NA or value != value:
         return MISSING
-    return size_text(int(str(value))) if name == "file_size_bytes" else str(value)
+    return size_text(int(str(value))).replace(" ", "\u00a0") if name == "file_size_bytes" else str(value)
 
 
 def interval(low: float, high: float, digits: int = 3) -> Number:
@@ -94,10 +94,25 @@ def ratios(tables: Tables) -> Html:
             "blocks": Number.of(row["n"]),
             "verdict": row["verdict"],
         }
-        for row in records(compare.df_ratio(tables))
+        for row in sorted(
+            records(compare.df_ratio(tables)), key=lambda row: list(compare.MEASURES).index(row["measure"])
+        )
     ]
     note = "Ratios are taken within each block. Undecided: the interval holds 1, or there are fewer than three blocks."
     return table("Arm against arm", rows, note, "there is no block in which two arms to compare are both done")
+
+
+def ratio_overview(tables: Tables) -> Html:
+    """The ratios of all measures side by side: one row for each pair of arms at each choice of levels."""
+    rows: dict[tuple[object, ...], dict[str, object]] = {}
+    for row in records(compare.df_ratio(tables)):
+        levels = {_WORDS[name]: level(name, row[name]) for name in tables.factors}
+        pair = f"{row['arm']}\u00a0/\u00a0{row['against']}"
+        found = rows.setdefault((pair, *levels.values()), {"ratio of": pair, **levels})
+        value, spread = ratio(row["ratio"]), ratio_interval(row["low"], row["high"])
+        found[compare.MEASURES[row["measure"]]] = Number(f"{value} ({spread})") if spread != MISSING else value
+    note = "In brackets: 95 % interval. A ratio whose interval holds 1 is undecided."
+    return table("Ratios, by level", list(rows.values()), note, "there are no two arms to compare")
 
 
 def seed_form(tables: Tables) -> Html:
@@ -129,18 +144,12 @@ def _seed_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 
 def waits(tables: Tables) -> Html:
     """What clients waited: percentiles over all requests."""
-    columns = {
-        "mean": "mean_ms",
-        "50 %": "p50_ms",
-        "90 %": "p90_ms",
-        "99 %": "p99_ms",
-        "99.9 %": "p99_9_ms",
-        "longest": "max_ms",
-    }
+    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", "longest": "max_ms"}
     rows = [
         {
             **named(tables, row),
-            **{f"{word} (ms)": Number.of(row[column], 2) for word, column in columns.items()},
+            "mean (ms)": Number.written(row["mean_ms"], ",.1f"),
+            **{f"{word} (ms)": Number.written(row[column], ",.0f") for word, column in percents.items()},
             "requests": Number.of(row["requests"]),
         }
         for row in records(compare.df_waits(tables))
@@ -173,10 +182,10 @@ def director_cpu(tables: Tables) -> Html:
     rows = [
         {
             **named(tables, row),
-            **{word: Number.of(row[column], 2) for word, column in kinds.items()},
-            "all (µs)": Number.of(row["total_us"]),
+            **{word: Number.written(row[column], ",.1f") for word, column in kinds.items()},
+            "all (µs)": Number.written(row["total_us"], ",.1f"),
             "95 % interval": interval(row["low_us"], row["high_us"]),
-            "stolen by the hypervisor": Number.of(row["steal_us"], 2),
+            "stolen by the hypervisor": Number.written(row["steal_us"], ",.1f"),
             "director busy": Number.written(row["busy_share"], ".0%"),
         }
         for row in found
@@ -219,8 +228,8 @@ def web_share(tables: Tables) -> Html:
                 **named(tables, least),
                 "web hosts": Number.of(len(hosts)),
                 "fair share": Number.written(least["fair_share"], ".2%"),
-                "least": Number(f"{least['share']:.2%} ({least['host']})"),
-                "most": Number(f"{most['share']:.2%} ({most['host']})"),
+                "least": Number(f"{Number.written(least['share'], '.2%')} ({least['host']})"),
+                "most": Number(f"{Number.written(most['share'], '.2%')} ({most['host']})"),
             }
         )
     return table("Share of the connections that each web host took", rows, empty=_NOTHING)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from bmtlib.cpus import parse_list, to_list
@@ -47,3 +49,11 @@ def place(wish: str, available: frozenset[int] | None = None) -> Placement:
             )
     others = frozenset(cpus) - director
     return Placement(director=director, others=others or director)
+
+
+def pin_process(cpus: Iterable[int]) -> None:
+    """Keep every thread of this process, and those they start, on `cpus`. (The system call alone moves one thread.)"""
+    wanted = set(cpus)
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), wanted)

@@ -29,6 +29,7 @@ def _make_run(
     title: str = "Proxy against L2DSR",
     arms: tuple[str, ...] = ("direct", "proxy", "l2dsr"),
     repetitions: int = 3,
+    factors: dict[str, list[object]] | None = None,
     cases: int | None = None,
     status: str = "done",
     case_status: dict[str, str] | None = None,
@@ -47,6 +48,7 @@ def _make_run(
             "arms": dict.fromkeys(arms),
             "load": {"concurrency": 200, "seconds": 5},
             "repetitions": repetitions,
+            "factors": factors or {},
             "tuning": "none",
         }
     )

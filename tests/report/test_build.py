@@ -28,6 +28,7 @@ RUNS = {
     "failed and rejected": {"case_status": {"b1-proxy": "failed", "b2-l2dsr": "rejected"}},
     "one arm": {"arms": ("proxy",)},
     "one block": {"repetitions": 1},
+    "two factors": {"factors": {"file_size": ["1 KiB", "64 KiB"], "threads": [1, 2]}},
     "no request": {"case_status": EMPTY},
 }
 
@@ -40,6 +41,7 @@ def parts(folder: RunDir, tables: Tables) -> list[Html]:
         head.cannot_show(tables),
         outcome.outcome(folder),
         *(part(folder) for part in (conditions.load, conditions.hosts, conditions.machine, conditions.tuning)),
+        evidence.marks(folder, tables),
         *(part(folder) for part in (evidence.proofs, evidence.raw_files, evidence.run_files, evidence.by_hand)),
         *(part(tables) for part in (evidence.guards, evidence.problems, results.throughput, results.ratios)),
         *(part(tables) for part in (results.seed_form, results.waits, results.little, results.director_cpu)),
@@ -85,6 +87,16 @@ def test_failed_cases_are_listed_with_their_reason(make_run: MakeRun, tmp_path: 
     listed = evidence.failed_cases(folder, read_tables(folder)).striptags()
     assert "b1-proxy failed ab died" in listed
     assert "b2-l2dsr rejected ab died" in listed
+
+
+def test_truncated_case_is_told_of_and_the_others_are_reported(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run")
+    path = folder.path / "cases" / "b1-proxy" / "case.json"
+    path.write_text(path.read_text()[:100])
+    tables = read_tables(folder)
+    text = " ".join(part.striptags() for part in parts(folder, tables))
+    assert "b1-proxy unreadable cases/b1-proxy/case.json cannot be read" in text
+    assert "Of 9 planned cases 8 are among the results; 1 unreadable." in text
 
 
 def test_hostile_text_is_escaped_in_every_part(make_run: MakeRun, tmp_path: Path, hostile: str) -> None:

@@ -45,15 +45,15 @@ def test_thresholds() -> None:
     assert rules(upper_threshold=7)[2].endswith(" -x 7 -y 0")
 
 
-def ipvs(port: int = 8080) -> Change:
-    (change,) = ipvs_changes("director", L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=port)
+def ipvs() -> Change:
+    (change,) = ipvs_changes("director", L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=80)
     return change
 
 
 def test_ipvs_is_one_step_that_takes_back_its_own_service_alone() -> None:
     change = ipvs()
     assert change.do.argv == ("ipvsadm", "--restore")
-    assert change.undo.argv == ("ipvsadm", "-D", "-t", "10.0.0.9:8080")
+    assert change.undo.argv == ("ipvsadm", "-D", "-t", "10.0.0.9:80")
     assert change.do.stdin.endswith("\n")
     assert change.expect == "2"
 
@@ -61,8 +61,8 @@ def test_ipvs_is_one_step_that_takes_back_its_own_service_alone() -> None:
 @pytest.mark.parametrize(("listed", "count"), [(SERVERS, "2"), ({"web01": "172.16.0.101"}, "1"), ({}, "0")])
 def test_the_check_of_ipvs_counts_our_servers(listed: dict[str, str], count: str, tmp_path: Any) -> None:
     """A stand-in prints what `ipvsadm -Sn` would: ours and somebody else's service."""
-    other = ipvs_rules(L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=808)
-    saved = ipvs_rules(L2dsrArm(), servers=listed, vip="10.0.0.9", port=8080) + other
+    other = ipvs_rules(L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=8080)
+    saved = ipvs_rules(L2dsrArm(), servers=listed, vip="10.0.0.9", port=80) + other
     (tmp_path / "saved").write_text(saved)
     (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\n[ $1 = -Sn ] && cat {tmp_path}/saved\n")
     (tmp_path / "ipvsadm").chmod(0o755)

@@ -69,7 +69,7 @@ def _throughput_rows(tables: Tables, axes: Axes, table: pd.DataFrame, trials: pd
         )
     axes.set_yticks(range(len(table)), list(table["series"]), fontsize=10.5)
     axes.set_ylim(len(table) - 0.6, -0.65)
-    axes.set_xlim(0, 1.04 * np.nanmax(table[["high_per_s", "max_per_s"]].to_numpy()))
+    axes.set_xlim(0, 1.04 * np.nanmax(table[["high_per_s", "max_per_s"]].to_numpy()) or 1)
     axes.set_xlabel("requests/s")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="x")

@@ -164,10 +164,8 @@ def label_ends(axes: Axes, x: float, labels: Sequence[Label]) -> None:
     places = spread_apart([pixel for pixel, _, _ in pixels], gap, float(high) - gap / 2)
     for (_, text, colour), place in zip(pixels, places, strict=True):
         y = axes.transData.inverted().transform((0, place))[1]
-        axes.annotate(
-            text, (x, y), xytext=(7, 0), textcoords="offset points", va="center", color=colour, fontweight="bold",
-            annotation_clip=False,
-        )  # fmt: skip
+        look: Any = {"color": colour, "fontweight": "bold", "va": "center", "annotation_clip": False}
+        axes.annotate(text, (x, y), xytext=(7, 0), textcoords="offset points", **look)
 
 
 def spread_apart(wanted: Sequence[float], gap: float, high: float) -> list[float]:

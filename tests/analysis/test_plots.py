@@ -1,0 +1,125 @@
+"""Figures: every one of every run, files, headings; and the helpers that place labels."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from bmtlib.analysis import plots
+from bmtlib.analysis.plots import FIGURES, save_figure, save_figures
+from bmtlib.analysis.plots.series import all_series
+from bmtlib.analysis.tables import Tables
+from bmtlib.errors import MachineError
+
+
+@pytest.fixture(scope="module")
+def figures(tables: Tables) -> dict[str, Figure]:
+    return {name: plot(tables) for name, (plot, _) in FIGURES.items()}
+
+
+def words(figure: Figure) -> str:
+    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ").replace("\u00a0", " ")
+
+
+def smallest_font(figure: Figure) -> float:
+    found = figure.findobj(lambda item: hasattr(item, "get_fontsize") and bool(str(item.get_text()).strip()))
+    return min(item.get_fontsize() for item in found)
+
+
+def test_all_files_of_a_run(tables: Tables, tmp_path: Path) -> None:
+    before = dict(mpl.rcParams)
+    written = save_figures(tables, tmp_path / "figures" / "run")
+    assert list(written) == list(FIGURES)
+    for name, paths in written.items():
+        svg, png, table = paths
+        assert [path.name for path in paths] == [f"{name}.svg", f"{name}.png", f"{name}.csv"]
+        assert svg.read_text().rstrip().endswith("</svg>")
+        assert "<metadata>" not in svg.read_text()
+        assert struct.unpack(">II", png.read_bytes()[16:24])[0] == 7 * plots.DOTS_PER_IN
+        assert list(pd.read_csv(table).columns) == list(FIGURES[name][1](tables).columns)
+    assert dict(mpl.rcParams) == before
+
+
+def test_the_same_run_gives_the_same_files(tables: Tables, tmp_path: Path) -> None:
+    plot, df = FIGURES["throughput"]
+    contents = [
+        [path.read_bytes() for path in save_figure(plot(tables), df(tables), tmp_path / str(i), "t")] for i in (1, 2)
+    ]
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_over_a_factor(sizes: Tables, name: str) -> None:
+    figure = FIGURES[name][0](sizes)
+    figure.draw_without_rendering()
+    assert smallest_font(figure) >= 9
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_letters_can_be_read_and_units_stand_on_axes(figures: dict[str, Figure], name: str) -> None:
+    figure = figures[name]
+    figure.draw_without_rendering()
+    assert smallest_font(figure) >= 9
+    labels = " ".join(axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
+    assert name == "drops" or re.search(r"requests/s|ms|µs|bytes|%|per request|seconds", labels)
+
+
+def test_headings_say_what_the_tables_say(figures: dict[str, Figure]) -> None:
+    said = {name: words(figure) for name, figure in figures.items()}
+    assert "l2dsr answers more requests/s than proxy: 1.98 (1." in said["throughput"]
+    assert "A request costs the director less CPU time with l2dsr than with proxy: 0.25 (0.2" in said["director-cpu"]
+    assert "the director sends 1.10 with proxy, 0.07 with l2dsr" in said["director-bytes"]
+    assert "direct 20 ms, proxy 20 ms, l2dsr 20 ms" in said["waits"]
+    assert "No measured counter shows a loss" in said["drops"]
+    assert all(
+        "5 KiB and concurrency 20; 3 blocks; engine haproxy, nft; fidelity namespace" in s for s in said.values()
+    )
+
+
+def test_an_undecided_heading_is_neutral(builder: Any) -> None:
+    tables = builder.tables(lambda case: builder.measured(1000 + case.block))
+    said = words(plots.plot_throughput(tables))
+    assert "no difference shown" in said
+    assert "more" not in said
+    assert "fewer" not in said
+
+
+def test_losses_are_named_by_layer(builder: Any) -> None:
+    tables = builder.tables(
+        lambda case: replace(builder.usual(case), counters={"TcpExtListenDrops": 5}, softnet_dropped=3)
+    )
+    figure = plots.plot_drops(tables)
+    assert "Losses in these layers: softnet backlog; listen, accept" in words(figure)
+    rows = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert rows == ["NIC", "softnet backlog: dropped", "IP", "listen, SYN", "listen, accept: ListenDrops", "socket",
+                    "retransmits"]  # fmt: skip
+
+
+def test_every_figure_of_every_run_that_went_wrong(wrong: dict[str, Tables]) -> None:
+    said = {(run, name): words(plot(broken)) for run, broken in wrong.items() for name, (plot, _) in FIGURES.items()}
+    assert all("No " in text for (run, _), text in said.items() if run in ("all failed", "not run"))
+    assert "No case is done" in said["all failed", "throughput"]
+    assert "No done case has CPU times" in said["no probes", "director-cpu"]
+    assert "shares with other hosts" in said["one block, shared CPUs", "director-cpu"]
+
+
+def test_arms_of_a_kind_have_shades_of_its_colour(builder: Any) -> None:
+    series = all_series(
+        builder.tables(arms={"proxy-a": {"kind": "proxy"}, "proxy-b": {"kind": "proxy"}, "l2dsr": None})
+    )
+    assert len({look.colour for look in series.values()}) == 3
+    assert series["l2dsr"].colour == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
+
+
+def test_a_folder_that_cannot_be_made(tables: Tables, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="cannot write the figure web-share"):
+        save_figure(plots.plot_web_share(tables), pd.DataFrame(), tmp_path / "file", "web-share")
