@@ -46,6 +46,8 @@ def run_scenario(loaded: Loaded, *, out: str | None, report: bool) -> int:
 def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
     """Execute the notebook and show its progress until it ends. Ctrl-C and SIGTERM are passed on to its kernel."""
     failure: list[BaseException] = []
+    # Not Thread.join(): a Ctrl-C while it waits makes Python before 3.13 take the thread for ended.
+    ended = threading.Event()
 
     def work() -> None:
         from bmtlib.report import execute
@@ -58,18 +60,19 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
             )
         except BaseException as error:
             failure.append(error)
+        finally:
+            ended.set()
 
     signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    threading.Thread(target=work, daemon=True).start()
     all_cpus = os.sched_getaffinity(0)
     kernel: dict[str, Any] | None = None
     ending = False
     with _Bar(console) as bar:
-        while thread.is_alive():
+        while not ended.is_set():
             try:
                 bar.show(folder)
-                thread.join(_EVERY_S)
+                ended.wait(_EVERY_S)
                 if kernel is None and (kernel := _kernel_started(folder)):
                     # Not earlier: the kernel inherits our CPUs, and it is the one that divides them.
                     pin_process(kernel["other_cpus"])

@@ -76,14 +76,17 @@ def keys(*code: Any) -> set[str]:
     return {key.value for node in dicts for key in node.keys if isinstance(key, ast.Constant)}
 
 
+def calls(module: Any, *callees: str) -> list[ast.Call]:
+    found = [node for node in nodes(module) if isinstance(node, ast.Call)]
+    return [call for call in found if ast.unparse(call.func).split(".")[-1] in callees]
+
+
 def arguments(module: Any, *callees: str) -> set[str]:
     """The first argument (or `name=`) of each call of these functions in a module, where it is a text."""
-    found = set()
-    for node in nodes(module):
-        if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in callees:
-            given = [*node.args[:1], *(word.value for word in node.keywords if word.arg == "name")]
-            found |= {value.value for value in given if isinstance(value, ast.Constant)}
-    return found
+    found = calls(module, *callees)
+    given = [value for call in found for value in call.args[:1]]
+    given += [word.value for call in found for word in call.keywords if word.arg == "name"]
+    return {value.value for value in given if isinstance(value, ast.Constant)}
 
 
 def same(documented: Iterable[str], real: Iterable[str]) -> None:
@@ -113,6 +116,7 @@ def test_statuses_phases_guards_and_proofs() -> None:
     events = quoted(section("events.jsonl"))
     assert arguments(case, "_phase") <= events
     assert arguments(runner, "event") <= events
+    assert {word.arg for call in calls(runner, "event", "tell") for word in call.keywords if word.arg} <= events
 
 
 def test_probes() -> None:

@@ -93,7 +93,8 @@ class Host(ABC):
 
         With `remove` the folder is deleted once it was read.
         """
-        script = 'cd "$1" 2>/dev/null || exit 0; tar -cf - . && { [ -z "$2" ] || rm -r "$1"; }'
+        # tar ends with 1 when a file grew while it was read (a sampler at work): what it read is whole all the same.
+        script = 'cd "$1" 2>/dev/null || exit 0; tar -cf - . || [ $? = 1 ] && { [ -z "$2" ] || rm -r "$1"; }'
         command = ["sh", "-c", script, "sh", folder, "remove" if remove else ""]
         try:
             rc, out, err = self.run_bytes(command, timeout_s=120)
@@ -120,26 +121,29 @@ class Host(ABC):
         except BaseException:
             self.applied.extend(changes)  # nobody knows how far it came: the undo of all is due
             raise
-        done = journal.done_count(result.stdout)
+        done = len(journal.outcomes(result.stdout))
         self.applied.extend(changes[:done])
         if done < len(changes):
             change = changes[done]
-            # The one that failed may have been done by half: its undo is due as well.
-            self.applied.append(change)
+            if result.rc != journal.DO_FAILED:
+                self.applied.append(change)  # done, and not as wished: its undo is due as well
             raise HostError(
                 self.name, [f"change: {change.what} -> {change.want}"], result.rc, result.stderr or result.stdout
             )
 
     def undo(self, changes: Sequence[Change]) -> None:
-        """Undo those of `changes` that were applied here, last first. Raises HostError when one cannot be undone."""
+        """Undo those of `changes` that were applied here, last first. HostError names those that could not be."""
         due = [change for change in reversed(self.applied) if change in changes]
         if not due:
             return
-        result = self.run(["sh", "-s"], stdin=journal.undo_script(due, self.run_id, WORK), timeout_s=120, check=False)
-        undone = due[: journal.done_count(result.stdout)]
-        self.applied = [change for change in self.applied if change not in undone]
-        if len(undone) < len(due):
-            raise HostError(self.name, [f"undo: {due[len(undone)].what}"], result.rc, result.stderr or result.stdout)
+        script = journal.undo_script(due, self.run_id, WORK)
+        result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
+        ended = journal.outcomes(result.stdout)
+        left = [change for i, change in enumerate(due) if i >= len(ended) or not ended[i]]
+        self.applied = [change for change in self.applied if change not in due or change in left]
+        if left:
+            what = "; ".join(change.what for change in left)
+            raise HostError(self.name, [f"undo: {what}"], result.rc, result.stderr or result.stdout)
 
 
 def each(hosts: Iterable[Host], work: Callable[[Host], T]) -> dict[str, T]:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 from bmtlib.setup.change import Change, Command
 
+DO_FAILED = 92
+
 _PRELUDE = """\
 umask 022
 mkdir -p {folder} && cd {folder} || exit 90
@@ -26,6 +28,7 @@ def _shell(command: Command) -> str:
 
 
 def _entry(change: Change, run_id: str, kind: str) -> str:
+    """Shell that appends a line to the journal; `kind` is do, failed (nothing was done) or undone."""
     entry = {"run": run_id, kind: change.what, "before": change.before, "want": change.want}
     if kind == "do":
         entry["undo"] = {"argv": list(change.undo.argv), "stdin": change.undo.stdin}  # type: ignore[assignment]
@@ -33,12 +36,16 @@ def _entry(change: Change, run_id: str, kind: str) -> str:
 
 
 def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
-    """Script that prints `done` for each change that was done and read back, and stops at the first that was not."""
+    """Script that prints `done` for each change that was done and read back, and stops at the first that was not.
+
+    Ends with DO_FAILED when a `do` failed (it must then have left the host as it was), else with another code.
+    """
     lines = [_PRELUDE.format(folder=shlex.quote(folder))]
     for change in changes:
         lines.append(_entry(change, run_id, "do"))
         # Not a command's to have: the script on standard input, and our way to say `done` (a daemon would keep it).
-        lines.append(f"{{ {_shell(change.do)}; }} </dev/null >&2 3>&- || exit 92")
+        failed = f"{{ {_entry(change, run_id, 'failed')}; exit {DO_FAILED}; }}"
+        lines.append(f"{{ {_shell(change.do)}; }} </dev/null >&2 3>&- || {failed}")
         if change.check is not None:
             expect = shlex.quote(" ".join(change.expect.split()))
             complaint = shlex.quote(f"{change.what}: the host accepted it and did not take it; it says: ")
@@ -49,19 +56,21 @@ def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
 
 
 def undo_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
-    """Script that undoes `changes` in the order given and journals each as undone."""
+    """Script that undoes `changes` in the order given: prints `done` or `failed` for each, journals those undone.
+
+    One that cannot be undone does not keep the others from it.
+    """
     lines = [_PRELUDE.format(folder=shlex.quote(folder))]
     for change in changes:
-        lines.append(f"{{ {_shell(change.undo)}; }} </dev/null >&2 3>&- || exit 94")
-        lines.append(_entry(change, run_id, "undone"))
-        lines.append("echo done >&3")
+        undone = f"{_entry(change, run_id, 'undone')}; echo done >&3"
+        lines.append(f"if {{ {_shell(change.undo)}; }} </dev/null >&2 3>&-; then {undone}; else echo failed >&3; fi")
     return "\n".join(lines) + "\n"
 
 
-def done_count(stdout: str) -> int:
-    """How many changes a script finished.
+def outcomes(stdout: str) -> list[bool]:
+    """Which changes a script finished, as far as it came.
 
-    >>> done_count("done\\ndone\\n")
-    2
+    >>> outcomes("done\\nfailed\\ndone\\n")
+    [True, False, True]
     """
-    return stdout.splitlines().count("done")
+    return [line == "done" for line in stdout.splitlines() if line in ("done", "failed")]

@@ -48,6 +48,7 @@ def arm_changes(
             port=network.port,
             cpus=director.cpus,
             maxconn=check_proxy(arm, cpus=director.cpus, nofile=own.nofile, servers=len(servers)),
+            nofile=own.nofile,
             work=WORK,
             config_before=own.haproxy_cfg,
         )
@@ -64,3 +65,10 @@ def arm_changes(
         vip=vip,
         port=network.port,
     )
+
+
+def picks_by_client(arm: Arm, engine: str) -> bool:
+    """Whether the balancer picks the web host by the client's address alone, so that one client meets one web host."""
+    if isinstance(arm, ProxyArm):
+        return arm.balance == "source"
+    return engine == "ipvs" and isinstance(arm, L2dsrArm) and arm.scheduler in ("sh", "mh")

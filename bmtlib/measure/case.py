@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from bmtlib.errors import BmtError, CaseError, HostError, MachineError, ParseError
+from bmtlib.errors import BmtError, CaseError, HostError, MachineError
 from bmtlib.hosts.host import WORK, Background, Host, each
 from bmtlib.measure import outcome, preflight
-from bmtlib.measure.arms import arm_changes
+from bmtlib.measure.arms import arm_changes, picks_by_client
 from bmtlib.measure.barrier import run_together, start_instant_ns
 from bmtlib.measure.load import ClientLoad, ab_command, client_loads
 from bmtlib.measure.probes import Probe, select
 from bmtlib.measure.scripts import load_script, probe_script, sampler_script, stop_script
 from bmtlib.measure.session import Session
-from bmtlib.parsers import ss
+from bmtlib.measure.sockets import listens, open_sockets
 from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
 from bmtlib.setup.change import Change
@@ -78,9 +78,10 @@ class CaseRun:
         A case fails alone: what went wrong is in the record. MachineError (disk full, no rights) and KeyboardInterrupt
         pass through after the record is written.
         """
-        changes = self.changes()
+        changes: list[Change] = []
         try:
             with self._phase("apply"):
+                changes = self.changes()
                 self.lab.director.apply(changes)
             self._measure()
         except KeyboardInterrupt:
@@ -170,7 +171,14 @@ class CaseRun:
         else:
             base = self.base
             proofs = [
-                preflight.prove_answers(client, place, base=base, webs=list(webs), size=size),
+                preflight.prove_answers(
+                    self.lab.role("client"),
+                    place,
+                    base=base,
+                    webs=list(webs),
+                    size=size,
+                    by_client=picks_by_client(self.case.settings, self.engine),
+                ),
                 preflight.prove_arp(client, director, self.base.split("/")[2].split(":")[0]),
             ]
         proofs.append(preflight.prove_path(client, director, place, kind=self.case.kind, base=base, count=len(webs)))
@@ -278,24 +286,3 @@ class CaseRun:
             )
         rejected = any(guard["verdict"] == "reject" for guard in record["guards"])
         record["status"] = "rejected" if rejected else "done"
-
-
-def open_sockets(host: Host, front: str) -> int:
-    """TCP sockets on `host` that belong to a client: not listening, not TIME_WAIT, not HAProxy's to its servers.
-
-    `ss -s` would count the whole machine's.
-    """
-    peers = [] if host.role == "client" else ["dst", front]
-    command = ["ss", "-Htan", "exclude", "listening", "exclude", "time-wait", "exclude", "closed", *peers]
-    return len(host.run(command).stdout.splitlines())
-
-
-def listens(files: dict[str, bytes], port: int) -> bool:
-    """Whether a host listened on `port` after the load. A host whose probe is missing is judged by its load alone."""
-    text = files.get("ss_listen.after.txt")
-    if text is None:
-        return True
-    try:
-        return any(row["port"] == port for row in ss.parse_listen(text.decode(errors="replace")))
-    except ParseError:
-        return True

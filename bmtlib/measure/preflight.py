@@ -15,6 +15,7 @@ from bmtlib.hosts.host import Host
 from bmtlib.parsers import arping, ip_link
 from bmtlib.setup.nginx import file_name, file_sha256
 
+_MOST_BODY_BYTES = 64 * 1024**2
 PROOF_BYTES = (
     65536  # large enough that the answer dwarfs handshakes and requests: which way it went shows in the counters
 )
@@ -63,22 +64,31 @@ def fetch(client: Host, folder: str, urls: Sequence[str]) -> list[tuple[str, str
     return list(zip(hosts, sums, strict=True))
 
 
-def prove_answers(client: Host, folder: str, *, base: str, webs: Sequence[str], size: int) -> Proof:
+def prove_answers(
+    clients: Sequence[Host], folder: str, *, base: str, webs: Sequence[str], size: int, by_client: bool = False
+) -> Proof:
     """Through a balancer at `base` (http://VIP:port) every web host answers the right bytes.
 
-    Requests are repeated until each web host has answered, 40 times their number at the most.
+    The clients ask in turn until each web host has answered, 40 times their number at the most. A balancer that picks
+    by the client's address (`by_client`) shows no more than one web host to each client: then these are enough.
     """
     seen: set[str] = set()
     asked = 0
-    count = min(200, 4 * len(webs))
-    while asked < 40 * len(webs) and not seen.issuperset(webs):
+    # All bodies of a turn lie in the client's memory at one time.
+    count = max(1, min(200, 4 * len(webs), _MOST_BODY_BYTES // size))
+    turns = clients if by_client else [clients[0]] * max(1, 40 * len(webs) // count)
+    for client in turns:
         answers = fetch(client, folder, [f"{base}/preflight/{file_name(size)}"] * count)
         asked += count
         _check_bytes(answers, size)
         seen |= {host for host, _ in answers}
+        if seen.issuperset(webs):
+            break
     missing = sorted(set(webs) - seen)
     text = f"{len(seen)} of {len(webs)} web hosts answered {size} right bytes in {asked} requests"
-    if missing:
+    if by_client:
+        text += "; the balancer picks by the client's address"
+    elif missing:
         raise CaseError(
             f"preflight: {text}; never: {', '.join(missing)}", todo="is that host up, and known to the balancer?"
         )

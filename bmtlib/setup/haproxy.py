@@ -55,6 +55,7 @@ def haproxy_changes(
     port: int,
     cpus: frozenset[int],
     maxconn: int,
+    nofile: int,
     work: str,
     config_before: str | None,
 ) -> list[Change]:
@@ -69,6 +70,7 @@ def haproxy_changes(
         port=port,
         cpus=to_list(pinned),
         maxconn=maxconn,
+        nofile=nofile,
         work=work,
     )
     start = ["haproxy", "-D", "-f", CONFIG]

@@ -133,20 +133,21 @@ def test_the_journal_names_the_run(host: LocalHost) -> None:
     assert json.loads(line)["run"] == host.run_id
 
 
-def test_a_failing_change_is_due_for_undo_and_the_next_is_not(host: LocalHost) -> None:
+def test_a_failing_change_left_things_as_they_were_and_is_not_undone(host: LocalHost) -> None:
     a, bad, c = step("a"), replace(step("bad"), do=command("sh", "-c", "echo broken >&2; exit 1")), step("c")
     with pytest.raises(HostError, match="change: bad -> new") as caught:
         host.apply([a, bad, c])
     assert "broken" in caught.value.where
-    assert host.applied == [a, bad]
+    assert host.applied == [a]
     host.undo([a, bad, c])
-    assert log(host) == ["do a", "undo bad", "undo a"]
+    assert log(host) == ["do a", "undo a"]
 
 
 def test_a_change_that_did_not_take_says_so(host: LocalHost) -> None:
     with pytest.raises(HostError) as caught:
         host.apply([step("sysctl net.core.somaxconn", check="echo 5", expect="6")])
     assert "did not take it; it says: 5" in caught.value.where
+    assert [change.what for change in host.applied] == ["sysctl net.core.somaxconn"], "done, so its undo is due"
 
 
 def test_a_failing_undo_is_an_error_and_stays_due(host: LocalHost) -> None:
@@ -155,7 +156,8 @@ def test_a_failing_undo_is_an_error_and_stays_due(host: LocalHost) -> None:
     with pytest.raises(HostError, match="undo: stuck") as caught:
         host.undo([a, stuck, c])
     assert "busy" in caught.value.where
-    assert host.applied == [a, stuck]
+    assert host.applied == [stuck]
+    assert log(host)[-2:] == ["undo c", "undo a"]
 
 
 @dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bmtlib.hosts.journal import apply_script, done_count, undo_script
+from bmtlib.hosts.journal import apply_script, outcomes, undo_script
 from bmtlib.setup.change import Change, Command, command, file_change
 
 NASTY = {
@@ -119,7 +119,7 @@ def test_random_texts(shell: str, tmp_path: Path) -> None:
     texts = ["".join(chance.choices(pieces, k=chance.randrange(1, 8))) for _ in range(25)]
     changes = [file_change("web01", str(tmp_path / f"f{i}"), text, before=None) for i, text in enumerate(texts)]
     done = run(shell, apply_script(changes, "r", str(tmp_path)))
-    assert (done.stderr, done_count(done.stdout)) == ("", len(changes))
+    assert (done.stderr, len(outcomes(done.stdout))) == ("", len(changes))
     assert [(tmp_path / f"f{i}").read_bytes().decode() for i in range(len(texts))] == texts
 
 
@@ -131,8 +131,8 @@ def test_a_folder_with_a_blank_and_a_quote(shell: str, tmp_path: Path) -> None:
 
 def test_changes_are_done_in_order_and_undone_in_the_order_given(shell: str, tmp_path: Path) -> None:
     changes = [change(f"echo do {i} >> log", undo=f"echo undo {i} >> log", what=f"c{i}") for i in range(3)]
-    assert done_count(run(shell, apply_script(changes, "r", str(tmp_path))).stdout) == 3
-    assert done_count(run(shell, undo_script(changes[::-1], "r", str(tmp_path))).stdout) == 3
+    assert len(outcomes(run(shell, apply_script(changes, "r", str(tmp_path))).stdout)) == 3
+    assert len(outcomes(run(shell, undo_script(changes[::-1], "r", str(tmp_path))).stdout)) == 3
     assert (tmp_path / "log").read_text().split("\n")[:-1] == ["do 0", "do 1", "do 2", "undo 2", "undo 1", "undo 0"]
     assert [entry.get("undone") for entry in entries(tmp_path)] == [None, None, None, "c2", "c1", "c0"]
 
@@ -151,8 +151,9 @@ def test_the_journal_alone_is_enough_to_undo(shell: str, tmp_path: Path) -> None
 def test_a_change_that_fails_stops_the_script_and_stands_in_the_journal(shell: str, tmp_path: Path) -> None:
     bad = change("echo it broke >&2; touch half; exit 7", what="bad one")
     done = run(shell, apply_script([change("true"), bad, change("touch never")], "r", str(tmp_path)))
-    assert (done.returncode, done_count(done.stdout), done.stderr) == (92, 1, "it broke\n")
-    assert [entry["do"] for entry in entries(tmp_path)] == ["thing", "bad one"], "journalled before it was tried"
+    assert (done.returncode, len(outcomes(done.stdout)), done.stderr) == (92, 1, "it broke\n")
+    told = [(kind, entry[kind]) for entry in entries(tmp_path) for kind in ("do", "failed") if kind in entry]
+    assert told == [("do", "thing"), ("do", "bad one"), ("failed", "bad one")], "journalled before it was tried"
     assert (tmp_path / "half").exists()
     assert not (tmp_path / "never").exists()
 
@@ -160,7 +161,7 @@ def test_a_change_that_fails_stops_the_script_and_stands_in_the_journal(shell: s
 def test_a_change_that_did_not_take_is_named_with_what_the_host_says(shell: str, tmp_path: Path) -> None:
     silent = change("true", check="echo 64; echo more", expect="128", what="sysctl net.core.somaxconn")
     done = run(shell, apply_script([silent, change("touch never")], "r", str(tmp_path)))
-    assert (done.returncode, done_count(done.stdout)) == (93, 0)
+    assert (done.returncode, len(outcomes(done.stdout))) == (93, 0)
     expected = "sysctl net.core.somaxconn: the host accepted it and did not take it; it says: 64\nmore\n"
     assert done.stderr == expected
     assert not (tmp_path / "never").exists()
@@ -171,7 +172,7 @@ def test_white_space_is_folded_and_nothing_else(shell: str, tmp_path: Path) -> N
     folded = change("true", check=r"printf ' 4096\t87380   6291456\n\n'", expect="4096  87380 6291456\n")
     star = change("true", check="echo '*'", expect="*")
     empty = change("true", check="true", expect="")
-    assert done_count(run(shell, apply_script([folded, star, empty], "r", str(tmp_path))).stdout) == 3
+    assert len(outcomes(run(shell, apply_script([folded, star, empty], "r", str(tmp_path))).stdout)) == 3
     for says, expect in (("echo 1 2", "12"), ("echo '*'", "a journal.jsonl"), ("echo a", "A"), ("true", "1")):
         one = change("true", check=says, expect=expect)
         assert run(shell, apply_script([one], "r", str(tmp_path))).returncode == 93, (says, expect)
@@ -194,9 +195,9 @@ def test_a_check_may_read_standard_input(shell: str, tmp_path: Path) -> None:
 def test_a_command_cannot_say_done_nor_eat_the_script(shell: str, tmp_path: Path) -> None:
     noisy = change("echo done; cat; echo done >&3 2>/dev/null; exit 1")
     done = run(shell, apply_script([noisy], "r", str(tmp_path)))
-    assert (done.returncode, done_count(done.stdout)) == (92, 0)
+    assert (done.returncode, len(outcomes(done.stdout))) == (92, 0)
     greedy = [change("cat > eaten", check="cat"), change("touch later")]
-    assert done_count(run(shell, apply_script(greedy, "r", str(tmp_path))).stdout) == 2
+    assert len(outcomes(run(shell, apply_script(greedy, "r", str(tmp_path))).stdout)) == 2
     assert (tmp_path / "eaten").read_text() == ""
 
 
@@ -217,13 +218,13 @@ def test_nothing_is_changed_when_the_journal_cannot_be_written(shell: str, tmp_p
     assert not (tmp_path / "here").exists()
 
 
-def test_undo_stops_at_the_first_that_fails(shell: str, tmp_path: Path) -> None:
+def test_one_that_cannot_be_undone_does_not_keep_the_others(shell: str, tmp_path: Path) -> None:
     good, bad = change("true", what="good"), change("true", undo="echo no >&2; exit 3", what="bad")
     done = run(shell, undo_script([good, bad, good], "r", str(tmp_path)))
-    assert (done.returncode, done_count(done.stdout), done.stderr) == (94, 1, "no\n")
-    assert [entry["undone"] for entry in entries(tmp_path)] == ["good"]
+    assert (outcomes(done.stdout), done.stderr) == ([True, False, True], "no\n")
+    assert [entry["undone"] for entry in entries(tmp_path)] == ["good", "good"]
 
 
-def test_done_count() -> None:
-    assert done_count("") == done_count("undone\ndone?\n done\n") == 0
-    assert done_count("done\ndone\n") == 2
+def test_outcomes() -> None:
+    assert outcomes("") == outcomes("undone\ndone?\n done\n") == []
+    assert outcomes("done\nfailed\ndone\n") == [True, False, True]

@@ -129,28 +129,36 @@ def test_the_users_own_way_to_the_web_is_not_taken(
 
 def test_all_web_hosts_answer_through_a_balancer(client: LocalHost, web: Any) -> None:
     server = web("web01", "web02", "web03")
-    proof = prove_answers(client, FOLDER, base=server.base, webs=["web01", "web02", "web03"], size=91)
+    proof = prove_answers([client], FOLDER, base=server.base, webs=["web01", "web02", "web03"], size=91)
     assert (proof.name, proof.ok) == ("answers", True)
     assert proof.text == "3 of 3 web hosts answered 91 right bytes in 12 requests"
 
 
 def test_it_is_asked_again_until_all_have_answered(client: LocalHost, web: Any) -> None:
     server = web(*["web01"] * 9, "web02")
-    assert prove_answers(client, FOLDER, base=server.base, webs=["web01", "web02"], size=7).ok
+    assert prove_answers([client], FOLDER, base=server.base, webs=["web01", "web02"], size=7).ok
     assert server.asked == 16
 
 
 def test_a_web_host_that_never_answers(client: LocalHost, web: Any) -> None:
     server = web("web01")
     with pytest.raises(CaseError, match=r"1 of 2 web hosts answered .* never: web02"):
-        prove_answers(client, FOLDER, base=server.base, webs=["web01", "web02"], size=7)
+        prove_answers([client], FOLDER, base=server.base, webs=["web01", "web02"], size=7)
     assert server.asked == 80, "40 times the number of web hosts"
+
+
+def test_a_balancer_that_picks_by_client_shows_one_web_host_to_each(client: LocalHost, web: Any) -> None:
+    base, webs = web("web01").base, ["web01", "web02"]
+    proof = prove_answers([client, client], FOLDER, base=base, webs=webs, size=7, by_client=True)
+    assert proof.text.startswith("1 of 2 web hosts answered 7 right bytes in 16 requests")
+    with pytest.raises(CaseError, match="wrong bytes"):
+        prove_answers([client], FOLDER, base=web("web01", wrong=("web01",)).base, webs=webs, size=7, by_client=True)
 
 
 def test_wrong_bytes(client: LocalHost, web: Any) -> None:
     server = web("web01", "web02", wrong=("web02",))
     with pytest.raises(CaseError, match=r"wrong bytes from web02\n") as caught:
-        prove_answers(client, FOLDER, base=server.base, webs=["web01", "web02"], size=5120)
+        prove_answers([client], FOLDER, base=server.base, webs=["web01", "web02"], size=5120)
     assert caught.value.where == "dummy_file_5120"
 
 

@@ -65,6 +65,7 @@ def test_the_socket_that_is_asked_is_haproxys() -> None:
         port=80,
         cpus=frozenset({1}),
         maxconn=100,
+        nofile=1000,
         work=WORK,
         config_before=None,
     )

@@ -82,6 +82,16 @@ def test_after_a_run_we_have_all_our_cpus_again(no_testbed: None, tmp_path: Path
         os.sched_setaffinity(0, before)
 
 
+@pytest.mark.parametrize("status", ["running", "done", "interrupted", "failed"])
+def test_a_run_is_measured_once(tmp_path: Path, status: str) -> None:
+    folder = create_run(plan(seconds=5), "quick", tmp_path, {})
+    folder.write_json("run.json", folder.run_json() | {"status": status})
+    with pytest.raises(InputError, match=f"measured already: its status is {status}"):
+        run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True))
+    assert folder.run_json()["status"] == status
+    assert list(folder.events()) == []
+
+
 def test_a_folder_that_is_not_ours_is_not_run_in(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     with pytest.raises(InputError, match=r"lacks run\.json"):

@@ -31,6 +31,7 @@ def changes(
         port=80,
         cpus=cpus,
         maxconn=9000,
+        nofile=20_000,
         work=str(work),
         config_before="theirs",
     )
@@ -49,12 +50,12 @@ def section(text: str, head: str) -> list[str]:
 
 
 def test_every_option_of_the_seed_study() -> None:
-    """Its haproxy.cfg, with its own values where they can be chosen. (Not taken over: ulimit-n, which HAProxy finds by
-    itself, and the second bind, for TLS.)"""
+    """Its haproxy.cfg, with its own values where they can be chosen. (Not taken over: the second bind, for TLS.)"""
     text = config(threads=4, log=True, rate_limit_sessions=120_000, checks=True)
     assert section(text, "global") == [
         "daemon",
         "maxconn 9000",
+        "ulimit-n 20000",
         "nbthread 4",
         "cpu-map auto:1/1-4 0-3",
         "tune.bufsize 16384",

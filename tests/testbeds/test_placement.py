@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import pytest
 
 from bmtlib.errors import InputError
-from bmtlib.testbeds.placement import Placement, place
+from bmtlib.testbeds.placement import Placement, pin_process, place
 
 
 def cpus(*numbers: int) -> frozenset[int]:
@@ -65,3 +66,32 @@ def test_roles() -> None:
 def test_by_default_the_cpus_that_this_process_may_use() -> None:
     found = place("auto")
     assert found.director | found.others == os.sched_getaffinity(0)
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_every_thread_is_pinned_and_those_that_start_later_too() -> None:
+    """A notebook's kernel has threads of its own, which would work on the director's CPUs."""
+    before, one = os.sched_getaffinity(0), {min(os.sched_getaffinity(0))}
+    ready, go, seen = threading.Barrier(2), threading.Event(), []
+
+    def work(begins: bool) -> None:
+        if begins:
+            ready.wait(5)
+            go.wait(5)
+        seen.append(os.sched_getaffinity(0))
+
+    running = threading.Thread(target=work, args=(True,))
+    running.start()
+    ready.wait(5)
+    try:
+        pin_process(frozenset(one))
+        later = threading.Thread(target=work, args=(False,))
+        later.start()
+        later.join()
+        go.set()
+        running.join()
+        assert seen == [one, one]
+    finally:
+        go.set()
+        pin_process(before)
+    assert os.sched_getaffinity(0) == before

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from host_doubles import LocalHost
 
-from bmtlib.measure.case import listens, open_sockets
+from bmtlib.measure.sockets import listens, open_sockets
 
 LISTEN = (Path(__file__).parents[1] / "golden/ss_listen/load.txt").read_bytes()
 
