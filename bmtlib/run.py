@@ -9,15 +9,16 @@ from typing import Any
 
 from bmtlib.measure.probes import check_names
 from bmtlib.measure.runner import check, create_run, run_plan
-from bmtlib.params.load_yaml import find_file, load_inputs, to_yaml
+from bmtlib.params.load_yaml import find_file, load_inputs, load_profile_set, to_yaml
 from bmtlib.params.paths import project_root
+from bmtlib.params.profile import ROLES
 from bmtlib.plan import Plan, make_plan, plan_from_json
 from bmtlib.rundir import RunDir
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A plan, its scenario's name, and the resolved scenario.yml and testbed.yml for the run folder (by file name)."""
+    """A plan, its scenario's name, and texts for its run folder by file name: scenario, testbed, profiles."""
 
     name: str
     plan: Plan
@@ -29,9 +30,11 @@ def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) ->
     found, bed = load_inputs(scenario, testbed, settings)
     check_names(found.probes)
     name = find_file("scenarios", scenario).stem
-    return Loaded(
-        name=name, plan=make_plan(found, bed), texts={"scenario.yml": to_yaml(found), "testbed.yml": to_yaml(bed)}
-    )
+    texts = {"scenario.yml": to_yaml(found), "testbed.yml": to_yaml(bed)}
+    for role in ROLES:
+        if (profile := load_profile_set(found.tuning, role)) is not None:
+            texts[f"profiles/{found.tuning}-{role}.yml"] = to_yaml(profile)
+    return Loaded(name=name, plan=make_plan(found, bed), texts=texts)
 
 
 def default_out() -> Path:

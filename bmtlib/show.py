@@ -11,10 +11,8 @@ from rich.text import Text
 from bmtlib.doctor import Check
 from bmtlib.measure.runner import estimate_s
 from bmtlib.params.load_yaml import load_profile_set
-from bmtlib.params.profile import Role
+from bmtlib.params.profile import ROLES
 from bmtlib.plan import Plan, rows
-
-_ROLES: tuple[Role, ...] = ("client", "web", "director")
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -35,7 +33,7 @@ def show_plan(plan: Plan) -> None:
     console.print(_table("Cases, in this order", list(cases[0]), [list(row.values()) for row in cases]))
     settings = [
         (role, key, setting.value, setting.reason)
-        for role in _ROLES
+        for role in ROLES
         if (profile := load_profile_set(scenario.tuning, role)) is not None
         for key, setting in profile.sysctl.items()
     ]

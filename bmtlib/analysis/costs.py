@@ -57,22 +57,24 @@ def df_cpu_busy(tables: Tables) -> pd.DataFrame:
     """How busy the CPUs were while the load ran, by arm, levels and role (director; other: clients and web hosts here).
 
     busy_share: mean of the role's CPUs, 0 to 1; busiest_share: of its busiest one. Stolen time counts as busy: the CPU
-    could not do more. From the samples within the window; where there is none, from before to after.
+    could not do more. From the samples within the window, against the time between them: idle CPUs' ticks can add up to
+    more than that. Where there is no sample, from before to after, against the sum of the ticks.
     """
     samples = tables.cpu_time.merge(done(tables)[["case", "window_s"]], on="case")
     inside = samples[(samples["time_s"] - samples["span_s"] >= 0) & (samples["time_s"] <= samples["window_s"])]
-    columns = ["case", "role", "cpu", "cpu_kind", "cpu_s"]
+    columns = ["case", "role", "cpu", "cpu_kind", "cpu_s", "span_s"]
     rest = tables.cpu[~tables.cpu["case"].isin(inside["case"])]
+    rest = rest.assign(span_s=rest.groupby(["case", "cpu"])["cpu_s"].transform("sum"))
     spent = with_keys(tables, pd.concat([inside[columns], rest[columns]]))
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
         found = []
         for role, part in group.groupby("role"):
-            total = part.groupby("cpu")["cpu_s"].sum()
-            idle = part[part["cpu_kind"].isin(_IDLE_KINDS)].groupby("cpu")["cpu_s"].sum()
-            if total.sum() > 0:
-                each = 1 - idle / total
-                found.append({"role": role, "busy_share": 1 - idle.sum() / total.sum(), "busiest_share": each.max()})
+            busy = part[~part["cpu_kind"].isin(_IDLE_KINDS)].groupby("cpu")["cpu_s"].sum()
+            span = part[part["cpu_kind"] == "idle"].groupby("cpu")["span_s"].sum()
+            if span.sum() > 0:
+                each = (busy / span).clip(upper=1)
+                found.append({"role": role, "busy_share": each.mean(), "busiest_share": each.max()})
         return found
 
     return summarised(tables, spent, rows, {"role": "string", "busy_share": "float64", "busiest_share": "float64"})

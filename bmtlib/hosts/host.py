@@ -61,15 +61,31 @@ class Host(ABC):
         """Start a command and return at once; `cpus` overrides the host's own (to keep an observer off them)."""
 
     def run_bytes(
-        self, command: Sequence[str], *, stdin: bytes = b"", timeout_s: float = 30
+        self,
+        command: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout_s: float = 30,
+        cpus: frozenset[int] | None = None,
     ) -> tuple[int, bytes, bytes]:
-        return self.start(command, stdin=stdin).wait(timeout_s)
+        return self.start(command, stdin=stdin, cpus=cpus).wait(timeout_s)
 
-    def run(self, command: Sequence[str], *, stdin: str = "", timeout_s: float = 30, check: bool = True) -> Result:
-        """Run a command to its end. HostError: no end within `timeout_s`; with `check`, an exit code other than 0."""
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: str = "",
+        timeout_s: float = 30,
+        check: bool = True,
+        cpus: frozenset[int] | None = None,
+    ) -> Result:
+        """Run a command to its end. HostError: no end within `timeout_s`; with `check`, an exit code other than 0.
+
+        `cpus` as in `start`.
+        """
         started = time.time()
         try:
-            rc, out, err = self.run_bytes(command, stdin=stdin.encode(), timeout_s=timeout_s)
+            rc, out, err = self.run_bytes(command, stdin=stdin.encode(), timeout_s=timeout_s, cpus=cpus)
         except TimeoutError as error:
             raise HostError(self.name, list(command), None, str(error)) from error
         result = Result(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from bmtlib.errors import MachineError
 from bmtlib.hosts.facts import Facts
 from bmtlib.hosts.host import WORK, Host
-from bmtlib.params.scenario import Arm, L2dsrArm, ProxyArm
+from bmtlib.params.scenario import Arm, DirectArm, L2dsrArm, ProxyArm
 from bmtlib.params.testbed import Network
 from bmtlib.setup.change import Change
 from bmtlib.setup.haproxy import check_proxy, haproxy_changes
@@ -19,7 +19,7 @@ def engine_of(arm: Arm, facts: Facts) -> str:
     """What will drive the arm: none, haproxy, ipvs or nft. MachineError when the wanted one is not there."""
     if isinstance(arm, ProxyArm):
         return "haproxy"
-    if not isinstance(arm, L2dsrArm):
+    if isinstance(arm, DirectArm):
         return "none"
     if arm.engine == "ipvs" and not facts.ip_vs:
         raise MachineError(
@@ -52,7 +52,7 @@ def arm_changes(
             work=WORK,
             config_before=own.haproxy_cfg,
         )
-    if not isinstance(arm, L2dsrArm):
+    if isinstance(arm, DirectArm):
         return []
     if engine == "ipvs":
         return ipvs_changes(director.name, arm, servers=servers, vip=vip, port=network.port)

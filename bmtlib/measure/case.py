@@ -19,7 +19,7 @@ from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
 from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
-from bmtlib.setup.change import Change
+from bmtlib.setup.change import Change, change_row
 
 _DRAIN_DEADLINE_S = 15.0
 
@@ -65,6 +65,7 @@ class CaseRun:
             "window_s": None,
             "skew_ms": None,
             "requests": {"sent": 0, "completed": 0, "failed": 0, "cut_off": None, "opened": None},
+            "changes": [],
             "clients": [],
             "guards": [],
             "preflight": [],
@@ -82,6 +83,7 @@ class CaseRun:
         try:
             with self._phase("apply"):
                 changes = self.changes()
+                self.record["changes"] = [change_row(change) for change in changes]
                 self.lab.director.apply(changes)
             self._measure()
         except KeyboardInterrupt:
@@ -90,7 +92,8 @@ class CaseRun:
         except MachineError as error:
             self._give_up("failed", error)
             raise
-        except (BmtError, OSError) as error:
+        except Exception as error:
+            # Also what nobody thought of: a fault of ours in one case must not cost the others.
             self._give_up("failed", error)
         finally:
             with self._phase("undo"):
@@ -119,7 +122,7 @@ class CaseRun:
     def _give_up(self, status: str, error: Exception) -> None:
         """Record the first reason, and keep what the hosts have: a half answer is evidence too."""
         if self.record["error"] is None:
-            what = error if isinstance(error, BmtError) else BmtError(str(error) or type(error).__name__)
+            what = error if isinstance(error, BmtError) else BmtError(f"{type(error).__name__}: {error}")
             self.record["error"] = {"what": what.what, "where": what.where, "todo": what.todo}
             self.record["status"] = status
         for host in [] if self._collected else self.lab.hosts.values():
@@ -221,10 +224,14 @@ class CaseRun:
             shared_machine=True,
         )
 
+    def _observer_cpus(self, host: Host) -> frozenset[int] | None:
+        """Not the director's: watching it must cost it nothing."""
+        return self.lab.placement.others if host is self.lab.director else None
+
     def _probe(self, moment: str, hosts: list[Host] | None = None) -> None:
         def take(host: Host) -> None:
             probes = self._probes(host, ["around", "during"])
-            host.run(["sh", "-c", probe_script(self.place, probes, moment)])
+            host.run(["sh", "-c", probe_script(self.place, probes, moment)], cpus=self._observer_cpus(host))
 
         each(self.lab.hosts.values() if hosts is None else hosts, take)
 
@@ -247,13 +254,14 @@ class CaseRun:
             self._stop_sampler(sampler)
 
     def _start_sampler(self, most: int) -> Background:
-        """Sample the director each second, from CPUs that are not the director's: watching must cost it nothing."""
+        """Sample the director each second."""
         director = self.lab.director
         script = sampler_script(self.place, self._probes(director, ["during"]), every_s=1.0, most=most)
-        return director.start(["sh", "-c", script], cpus=self.lab.placement.others)
+        return director.start(["sh", "-c", script], cpus=self._observer_cpus(director))
 
     def _stop_sampler(self, sampler: Background) -> None:
-        self.lab.director.run(["sh", "-c", stop_script(self.place)])
+        director = self.lab.director
+        director.run(["sh", "-c", stop_script(self.place)], cpus=self._observer_cpus(director))
         try:
             sampler.wait(5)
         except TimeoutError as error:

@@ -218,20 +218,20 @@ def guards(
 def director_idle(files: Mapping[str, bytes], cpus: Collection[int]) -> Guard | None:
     """In arm `direct` nobody asks the director: what its CPUs do meanwhile is foreign work, in the other arms too.
 
-    `files` are the director's of the case; None when its `stat` probe is missing.
+    `files` are the director's of the case; None when its `stat` probe, or one of `cpus`, is missing.
     """
+    idle, total = 0, 0
     try:
         before, after = (
-            {row["cpu"]: row for row in stat.parse(files[f"stat.{moment}.txt"].decode())}
+            {row["cpu"]: row for row in stat.parse(files[f"stat.{moment}.txt"].decode(errors="replace"))}
             for moment in ("before", "after")
         )
+        for cpu in cpus:
+            spent = {field: after[cpu][field] - before[cpu][field] for field in _CPU_TIME}  # type: ignore[literal-required]
+            idle += spent["idle_ticks"] + spent["iowait_ticks"]
+            total += sum(spent.values())
     except KeyError:
         return None
-    idle, total = 0, 0
-    for cpu in cpus:
-        spent = {field: after[cpu][field] - before[cpu][field] for field in _CPU_TIME}  # type: ignore[literal-required]
-        idle += spent["idle_ticks"] + spent["iowait_ticks"]
-        total += sum(spent.values())
     share = 1 - idle / total if total else 0.0
     verdict: Verdict = "mark" if share > FOREIGN_SHARE_MARK else "ok"
     text = f"the director's CPUs were busy {share:.0%} of the time without a request for it"

@@ -14,10 +14,10 @@ from bmtlib.measure.preflight import PROOF_BYTES
 from bmtlib.measure.probes import select
 from bmtlib.measure.scripts import probe_script
 from bmtlib.params.load_yaml import load_profile_set
-from bmtlib.params.profile import Nginx, Profile, Role
+from bmtlib.params.profile import ROLES, Nginx, Profile
 from bmtlib.plan import Plan
 from bmtlib.rundir import RunDir
-from bmtlib.setup.change import Change
+from bmtlib.setup.change import Change, change_row
 from bmtlib.setup.nginx import nginx_changes
 from bmtlib.setup.sysctl import NotApplied, tuning
 from bmtlib.setup.vip import director_vip, web_vip
@@ -33,9 +33,8 @@ class Session:
 
     def __init__(self, plan: Plan, *, placement: Placement, rootless: bool, run_id: str) -> None:
         self.plan, self.placement, self.rootless, self.run_id = plan, placement, rootless, run_id
-        roles: tuple[Role, ...] = ("client", "web", "director")
         self.profiles: dict[str, Profile | None] = {
-            role: load_profile_set(plan.scenario.tuning, role) for role in roles
+            role: load_profile_set(plan.scenario.tuning, role) for role in ROLES
         }
         self.changes: dict[str, list[Change]] = {}
         self.not_applied: dict[str, list[NotApplied]] = {}
@@ -136,10 +135,7 @@ class Session:
             folder.write_json(
                 f"changes/{name}.json",
                 {
-                    "applied": [
-                        {key: getattr(change, key) for key in ("what", "before", "want", "scope", "reason")}
-                        for change in self.changes[name]
-                    ],
+                    "applied": [change_row(change) for change in self.changes[name]],
                     "not_applied": [asdict(item) for item in self.not_applied[name]],
                 },
             )

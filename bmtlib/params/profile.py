@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
@@ -80,3 +80,4 @@ class Profile(Params):
 
 
 Role = Literal["client", "director", "web"]
+ROLES: tuple[Role, ...] = get_args(Role)

@@ -63,3 +63,9 @@ def file_change(host: str, path: str, text: str, *, before: str | None, reason: 
         expect=hashlib.sha256(text.encode()).hexdigest() + " -",
         reason=reason,
     )
+
+
+def change_row(change: Change) -> dict[str, str | None]:
+    """A change as it is kept in a run folder; `text` is what was written or fed in: a configuration file, a ruleset."""
+    row = {key: getattr(change, key) for key in ("what", "before", "want", "scope", "reason")}
+    return {**row, "text": change.do.stdin or None}

@@ -116,9 +116,9 @@ def test_resolve_changes_only_what_a_level_stands_for() -> None:
 def test_thresholds_of_lvs() -> None:
     assert L2dsrArm(upper_threshold=100, lower_threshold=75).lower_threshold == 75
     assert L2dsrArm(upper_threshold=100, engine="ipvs").lower_threshold == 0
-    for lower in (100, 101):
-        with pytest.raises(ValidationError, match="must be below upper_threshold"):
-            L2dsrArm(upper_threshold=100, lower_threshold=lower)
+    assert L2dsrArm(upper_threshold=35_000, lower_threshold=35_000), "as in the seed study"
+    with pytest.raises(ValidationError, match="must not be above upper_threshold"):
+        L2dsrArm(upper_threshold=100, lower_threshold=101)
 
 
 def test_random_damage_is_always_explained() -> None:
