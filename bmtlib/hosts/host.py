@@ -46,7 +46,10 @@ class Background(Protocol):
 
 @dataclass(kw_only=True)
 class Host(ABC):
-    """A machine by role. `addresses` and `interfaces` are by network: "front", "back"; `cpus` are those it may use."""
+    """A machine by role. `addresses` and `interfaces` are by network: "front", "back".
+
+    `cpus` are those of its services and its load; commands that prepare or look may run on any.
+    """
 
     name: str
     role: str
@@ -58,7 +61,7 @@ class Host(ABC):
 
     @abstractmethod
     def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> Background:
-        """Start a command and return at once; `cpus` overrides the host's own (to keep an observer off them)."""
+        """Start a command and return at once; on `cpus`, or on any that the host has."""
 
     def run_bytes(
         self,
@@ -104,14 +107,16 @@ class Host(ABC):
     def read(self, path: str) -> str:
         return self.run(["cat", path]).stdout
 
-    def collect(self, folder: str, *, remove: bool = False) -> dict[str, bytes]:
+    def collect(self, folder: str, *, first: str = "", remove: bool = False) -> dict[str, bytes]:
         """Every file directly in `folder` by name: one round trip, whatever their number. A missing folder is empty.
 
-        With `remove` the folder is deleted once it was read.
+        `first` is a shell script to run before. With `remove` the folder is deleted once it was read.
         """
         # tar ends with 1 when a file grew while it was read (a sampler at work): what it read is whole all the same.
-        script = 'cd "$1" 2>/dev/null || exit 0; tar -cf - . || [ $? = 1 ] && { [ -z "$2" ] || rm -r "$1"; }'
-        command = ["sh", "-c", script, "sh", folder, "remove" if remove else ""]
+        script = """[ -z "$3" ] || sh -c "$3" >&2
+            cd "$1" 2>/dev/null || exit 0
+            tar -cf - . || [ $? = 1 ] && { [ -z "$2" ] || rm -r "$1"; }"""
+        command = ["sh", "-c", script, "sh", folder, "remove" if remove else "", first]
         try:
             rc, out, err = self.run_bytes(command, timeout_s=120)
         except TimeoutError as error:

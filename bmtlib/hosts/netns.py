@@ -82,9 +82,13 @@ class _Process:
 
 @dataclass(kw_only=True)
 class NetnsHost(Host):
-    """A lab host. `pid` is the outer process id of the process that holds its namespaces."""
+    """A lab host. `pid` is the outer process id of the process that holds its namespaces.
+
+    `machine_cpus` are all CPUs that the lab may use.
+    """
 
     pid: int
+    machine_cpus: frozenset[int]
     rootless: bool
 
     def enter(self, command: Sequence[str]) -> list[str]:
@@ -92,7 +96,7 @@ class NetnsHost(Host):
         return [*nsenter(self.pid, rootless=self.rootless, uts=True), *command]
 
     def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> _Process:
-        return _Process(self.enter(command), stdin, cpus or self.cpus)
+        return _Process(self.enter(command), stdin, cpus or self.machine_cpus)
 
 
 def nsenter(pid: int, *, rootless: bool, uts: bool = False) -> list[str]:

@@ -36,7 +36,7 @@ def run_together(hosts: Mapping[str, Host], scripts: Mapping[str, str], *, timeo
     deadline = time.monotonic() + timeout_s
     try:
         for name, script in scripts.items():
-            running[name] = hosts[name].start(["sh", "-c", script])
+            running[name] = hosts[name].start(["sh", "-c", script], cpus=hosts[name].cpus)
         for name in list(running):
             try:
                 rc, _, err = running[name].wait(max(0.1, deadline - time.monotonic()))

@@ -146,14 +146,15 @@ class CaseRun:
         with self._phase("drain"):
             self.record["guards"].append(outcome.as_rows([self._drain()])[0])
         with self._phase("probe"):
-            self._probe("before")
+            # The director last: from now on its CPUs are its own.
+            self._probe("before", [host for host in self.lab.hosts.values() if host is not self.lab.director])
+            self._probe("before", [self.lab.director])
         with self._phase("load"):
             ended = self._load()
         with self._phase("collect"):
-            # The director first: its counters are the case's result, and the others are still quiet.
+            # The director first, alone: its counters are the case's result. Then the others, on all CPUs.
             self._probe("after", [self.lab.director])
-            self._probe("after", [host for host in self.lab.hosts.values() if host.role != "director"])
-            files = each(self.lab.hosts.values(), lambda host: host.collect(self.place, remove=True))
+            files = each(self.lab.hosts.values(), self._fetch)
             self._collected = True
             for name, content in files.items():
                 self.folder.write_raw(self.case.id, name, content)
@@ -228,12 +229,19 @@ class CaseRun:
         """Not the director's: watching it must cost it nothing."""
         return self.lab.placement.others if host is self.lab.director else None
 
-    def _probe(self, moment: str, hosts: list[Host] | None = None) -> None:
-        def take(host: Host) -> None:
-            probes = self._probes(host, ["around", "during"])
-            host.run(["sh", "-c", probe_script(self.place, probes, moment)], cpus=self._observer_cpus(host))
+    def _probe(self, moment: str, hosts: Sequence[Host]) -> None:
+        each(
+            hosts,
+            lambda host: host.run(["sh", "-c", self._probe_script(host, moment)], cpus=self._observer_cpus(host)),
+        )
 
-        each(self.lab.hosts.values() if hosts is None else hosts, take)
+    def _probe_script(self, host: Host, moment: str) -> str:
+        return probe_script(self.place, self._probes(host, ["around", "during"]), moment)
+
+    def _fetch(self, host: Host) -> dict[str, bytes]:
+        """The host's files of this case, its "after" probes among them."""
+        first = "" if host is self.lab.director else self._probe_script(host, "after")
+        return host.collect(self.place, first=first, remove=True)
 
     def _deadline_s(self) -> float:
         """When a load that has not ended is given up: its time limit, or at least 200 requests/s for a counted one."""

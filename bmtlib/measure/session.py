@@ -89,6 +89,7 @@ class Session:
                 nofile=facts.nofile,
                 work=WORK,
                 user="root",
+                cpus=host.cpus,
                 config_before=facts.nginx_conf,
             )
         return changes, skipped

@@ -76,5 +76,5 @@ def haproxy_changes(
     start = ["haproxy", "-D", "-f", CONFIG]
     return [
         file_change(host, CONFIG, text, before=config_before, reason="the proxy's configuration"),
-        service(host, start, pid_file=f"{work}/haproxy.pid", work=work, reason="the proxy"),
+        service(host, start, cpus=pinned, pid_file=f"{work}/haproxy.pid", work=work, reason="the proxy"),
     ]

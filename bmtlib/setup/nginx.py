@@ -52,6 +52,7 @@ def nginx_changes(
     nofile: int,
     work: str,
     user: str,
+    cpus: Iterable[int],
     config_before: str | None,
 ) -> list[Change]:
     """Files, nginx.conf and a running nginx on one web host.
@@ -74,5 +75,5 @@ def nginx_changes(
     return [
         *(_static_file(host, root, size) for size in sorted(set(file_sizes))),
         file_change(host, "/etc/nginx/nginx.conf", text, before=config_before, reason="the web host's configuration"),
-        service(host, ["nginx"], pid_file="/run/nginx.pid", work=work, reason="the web server"),
+        service(host, ["nginx"], cpus=cpus, pid_file="/run/nginx.pid", work=work, reason="the web server"),
     ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from bmtlib.cpus import to_list
 from bmtlib.setup.change import Change, command
 
 # A process that has ended and that nobody has buried yet (state Z) holds nothing: it counts as gone.
@@ -33,14 +34,16 @@ done; rm -f "$1"
 _START = 'out="$1"; shift; "$@" >"$out" 2>&1 </dev/null || { rc=$?; cat "$out" >&2; exit $rc; }'
 
 
-def service(host: str, start: Sequence[str], *, pid_file: str, work: str, reason: str = "") -> Change:
-    """Start `start` (it must detach by itself); undo stops exactly the process in `pid_file`."""
+def service(
+    host: str, start: Sequence[str], *, cpus: Iterable[int], pid_file: str, work: str, reason: str = ""
+) -> Change:
+    """Start `start` on `cpus` (it must detach by itself); undo stops exactly the process in `pid_file`."""
     return Change(
         host=host,
         what=f"process {start[0]}",
         before=None,
-        want="running",
-        do=command("sh", "-c", _START, "sh", f"{work}/{start[0]}.out", *start),
+        want=f"running on CPU {to_list(cpus)}",
+        do=command("sh", "-c", _START, "sh", f"{work}/{start[0]}.out", "taskset", "-c", to_list(cpus), *start),
         undo=command("sh", "-c", _STOP, "sh", pid_file),
         check=command("sh", "-c", _RUNNING, "sh", pid_file),
         expect="running",

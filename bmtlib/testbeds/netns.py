@@ -133,6 +133,7 @@ class Lab:
                 # A host with one interface reaches both networks through it.
                 interfaces={side: interfaces.get(side, only) for side in ("front", "back")},
                 cpus=self.placement.of(role),
+                machine_cpus=self.placement.director | self.placement.others,
                 pid=outer[pids[name]],
                 rootless=self.rootless,
             )

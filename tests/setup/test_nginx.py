@@ -28,6 +28,7 @@ def changes(work: Path, **wish: Any) -> list[Change]:
         nofile=20_000,
         work=str(work),
         user="root",
+        cpus={0},
         config_before=None,
     )
 
@@ -45,7 +46,15 @@ def run(it: Command) -> str:
 def test_a_static_file_is_what_its_hash_says(tmp_path: Path, size: int) -> None:
     work = tmp_path / "it's a folder"
     made = nginx_changes(
-        "web01", Nginx(), file_sizes=[size], port=80, nofile=9, work=str(work), user="root", config_before=None
+        "web01",
+        Nginx(),
+        file_sizes=[size],
+        port=80,
+        nofile=9,
+        work=str(work),
+        user="root",
+        cpus={0},
+        config_before=None,
     )[0]
     run(made.do)
     content = (work / "www" / file_name(size)).read_bytes()
@@ -76,7 +85,15 @@ def test_order_files_then_configuration_then_process(tmp_path: Path) -> None:
 
 def test_the_configuration_that_was_there_comes_back() -> None:
     made = nginx_changes(
-        "web01", Nginx(), file_sizes=[1], port=80, nofile=9, work="/run/bmt", user="root", config_before="theirs"
+        "web01",
+        Nginx(),
+        file_sizes=[1],
+        port=80,
+        nofile=9,
+        work="/run/bmt",
+        user="root",
+        cpus={0},
+        config_before="theirs",
     )
     assert made[1].undo.stdin == "theirs"
 
