@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bmtlib.hosts.host import Host
 
-_LEAD_S = 0.25  # time for one client to receive its script and fall asleep ...
+_LEAD_S = 0.15  # time for one client to receive its script and fall asleep ...
 _LEAD_PER_CLIENT_S = 0.012  # ... and for each one more: scripts are handed out one after the other
 
 
