@@ -97,11 +97,16 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
       bmt plan quick
       bmt plan file-size --set repetitions=3 --json
     """
+    from bmtlib.measure.preview import preview
+    from bmtlib.measure.runner import check
     from bmtlib.run import load
     from bmtlib.show import show_plan
 
     loaded = load(scenario, testbed, settings)
-    click.echo(loaded.plan.to_json()) if as_json else show_plan(loaded.plan)
+    if as_json:
+        click.echo(loaded.plan.to_json())
+    else:
+        show_plan(loaded.plan, preview(loaded.plan, check(loaded.plan)))
 
 
 @main.command()

@@ -9,9 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bmtlib.doctor import Check
+from bmtlib.measure.preview import Step
 from bmtlib.measure.runner import estimate_s
-from bmtlib.params.load_yaml import load_profile_set
-from bmtlib.params.profile import ROLES
 from bmtlib.plan import Plan, rows
 
 
@@ -24,21 +23,25 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]])
     return table
 
 
-def show_plan(plan: Plan) -> None:
-    """The question, the cases in their order, the settings each role would get, and the time it will take."""
+def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
+    """The question, the cases in their order, what would be done to which host, and the time it will take."""
     console = Console()
     scenario = plan.scenario
     console.print(Text(f"{scenario.title}\n{scenario.question}\n"))
     cases = rows(plan)
-    console.print(_table("Cases, in this order", list(cases[0]), [list(row.values()) for row in cases]))
-    settings = [
-        (role, key, setting.value, setting.reason)
-        for role in ROLES
-        if (profile := load_profile_set(scenario.tuning, role)) is not None
-        for key, setting in profile.sysctl.items()
-    ]
-    title = f"Kernel settings of the profile '{scenario.tuning}' (a lab applies those of a network namespace alone)"
-    console.print(_table(title, ["role", "key", "value", "reason"], settings))
+    # A column that says the same of every case says it once, above: narrow terminals have no room for ten columns.
+    varied = [column for column in cases[0] if len({row[column] for row in cases}) > 1]
+    fixed = [f"{column} {value}" for column, value in cases[0].items() if column not in varied and value]
+    console.print(Text(f"Every case: {', '.join(fixed)}") if fixed else "")
+    console.print(_table("Cases, in this order", varied, [[row[column] for column in varied] for row in cases]))
+    for host, when in dict.fromkeys((step.host, step.when) for step in steps if step.done):
+        mine = [step for step in steps if step.done and (step.host, step.when) == (host, when)]
+        table = [(step.what, step.now or "-", step.then or "-", step.scope) for step in mine]
+        console.print(_table(f"{host}, {when}", ["change", "now", "then", "scope"], table))
+    left = [(step.host, step.what, step.then or "-", step.reason) for step in steps if not step.done]
+    if left:
+        title = f"Settings of the profile '{scenario.tuning}' that these hosts cannot have"
+        console.print(_table(title, ["host", "what", "wanted", "why not"], left))
     hosts = f"1 director, {scenario.webs} web hosts, {scenario.clients} clients on testbed {plan.testbed.kind}"
     console.print(Text(f"{hosts}; {len(plan.cases)} cases, about {estimate_s(plan):.0f} s; digest {plan.digest[:12]}"))
     console.print("Nothing was changed.")

@@ -31,8 +31,10 @@ class Session:
     `changes` and `not_applied` are by host: what was done to it, and which wishes of the tuning profile it cannot have.
     """
 
-    def __init__(self, plan: Plan, *, placement: Placement, rootless: bool, run_id: str) -> None:
+    def __init__(self, plan: Plan, *, placement: Placement, rootless: bool, run_id: str, prepare: bool = True) -> None:
+        """With `prepare` False the hosts are there and nothing was done to them: `changes` is what would be."""
         self.plan, self.placement, self.rootless, self.run_id = plan, placement, rootless, run_id
+        self.prepare = prepare
         self.profiles: dict[str, Profile | None] = {
             role: load_profile_set(plan.scenario.tuning, role) for role in ROLES
         }
@@ -57,7 +59,8 @@ class Session:
             prepared = each(lab.hosts.values(), lambda host: self._wishes(host))
             self.changes = {name: changes for name, (changes, _) in prepared.items()}
             self.not_applied = {name: skipped for name, (_, skipped) in prepared.items()}
-            each(lab.hosts.values(), lambda host: host.apply(self.changes[host.name]))
+            if self.prepare:
+                each(lab.hosts.values(), lambda host: host.apply(self.changes[host.name]))
         except BaseException:
             lab.close()
             raise

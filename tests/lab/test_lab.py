@@ -8,8 +8,11 @@ from bmtlib import doctor
 from bmtlib.errors import CaseError, HostError
 from bmtlib.hosts.host import Host, each
 from bmtlib.measure import preflight
+from bmtlib.measure.preview import preview
+from bmtlib.measure.runner import check
 from bmtlib.measure.session import Session
 from bmtlib.params.testbed import Network
+from bmtlib.run import Loaded
 from bmtlib.setup.sysctl import sysctl_change
 from bmtlib.testbeds.netns import Lab
 from bmtlib.testbeds.placement import place
@@ -91,3 +94,12 @@ def test_a_lab_that_is_closed_leaves_nothing() -> None:
         assert len(lab.hosts) == 7
         assert lab.sandbox.alive
     assert not lab.sandbox.alive
+
+
+def test_a_plan_names_every_change_and_makes_none(session: Session, loaded: Loaded) -> None:
+    steps = preview(loaded.plan, check(loaded.plan))
+    made = {(change.what, change.before, change.want) for changes in session.changes.values() for change in changes}
+    planned = {(step.what, step.now, step.then) for step in steps if step.done and step.when == "preparation"}
+    assert planned == made
+    arms = {step.when for step in steps} - {"preparation"}
+    assert arms == {"arm proxy (haproxy)", f"arm l2dsr ({session.engines()['l2dsr']})"}
