@@ -69,7 +69,8 @@ def bare_rate(session: Session, case: Case, run: CaseRun) -> float:
             command = host.enter(
                 ["taskset", "-c", ",".join(map(str, sorted(host.cpus))), *ab_command(part, case.load, rows=None)]
             )
-            lines.append(f"{shlex.join(command)} > {shlex.quote(folder)}/{part.client} 2>/dev/null &")
+            # A session of its own, as each of ours has: the kernel's autogroups share CPU time out by session.
+            lines.append(f"setsid --wait {shlex.join(command)} > {shlex.quote(folder)}/{part.client} 2>/dev/null &")
         script = "\n".join([*lines, "wait"])
         subprocess.run(["sh", "-c", script], check=True, env=environment(), timeout=300)
         rows = [ab.parse((Path(folder) / part.client).read_text())[0] for part in run.parts]
