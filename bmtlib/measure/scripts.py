@@ -19,6 +19,9 @@ keep() {
 """
 
 
+_COPY = 'FNR == 1 { print "### " now >> out } { print >> out }'
+
+
 def _enter(folder: str) -> str:
     quoted = shlex.quote(folder)
     return f"mkdir -p {quoted} && cd {quoted} || exit 90\n"
@@ -36,11 +39,17 @@ def sampler_script(folder: str, probes: Sequence[Probe], *, every_s: float, most
     Each sample starts with a line `### <epoch seconds>`; files `<probe>.during.txt`. The bound ends the loop also when
     nobody is left to stop it.
     """
+    files = [probe for probe in probes if probe.command[0] == "cat"]
     samples = "\n".join(
         f'{{ echo "### $now"; {shlex.join(probe.command)}; }} </dev/null 2>> during.err'
         f" >> {shlex.quote(probe.name)}.during.txt"
         for probe in probes
+        if probe not in files
     )
+    if files:
+        # All files by one process: every process of an observer takes time from those observed.
+        operands = [word for probe in files for word in (f"out={probe.name}.during.txt", probe.command[1])]
+        samples += f'\nawk -v now="$now" {shlex.quote(_COPY)} {shlex.join(operands)} </dev/null 2>> during.err'
     return (
         _enter(folder)
         + f"i=0\nwhile [ $i -lt {most} ] && [ ! -e stop ]; do\nnow=$(date +%s.%N)\n{samples}\n"

@@ -217,3 +217,15 @@ def test_a_load_under_way_has_begun_and_not_ended(shell: str, folder: Path) -> N
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert names(folder) == ["ab.err", "ab.start", "ab.txt"]
+
+
+def test_files_are_copied_line_by_line_by_one_process(tmp_path: Path) -> None:
+    for name, text in (("one", "a  b \n\tc\n"), ("two", "d%s\\n\n")):
+        (tmp_path / name).write_text(text)
+    probes = [probe(name, "cat", str(tmp_path / name)) for name in ("one", "two")]
+    folder = tmp_path / "case"
+    script = sampler_script(str(folder), probes, every_s=0.01, most=2)
+    subprocess.run(["sh", "-c", script], check=True, timeout=20)
+    assert SPAN.sub("", (folder / "one.during.txt").read_text()) == "a  b \n\tc\n" * 2
+    assert SPAN.sub("", (folder / "two.during.txt").read_text()) == "d%s\\n\n" * 2
+    assert script.count("awk") == 1
