@@ -15,8 +15,11 @@ from bmtlib.measure.runner import check
 from bmtlib.measure.session import Session
 from bmtlib.parsers import ab
 from bmtlib.plan import Case
-from bmtlib.run import Loaded, measure, start
+from bmtlib.run import Loaded, load, measure, start
 from bmtlib.rundir import RunDir
+
+# As in conftest.py, which tests cannot import.
+SHORT = ("load.warmup_seconds=0", "repetitions=1", "load.concurrency=20", "webs=2", "clients=2")
 
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("no_leftovers")]
 
@@ -63,15 +66,21 @@ def test_events_tell_the_whole_story(run: RunDir) -> None:
     assert sum(step == ("case", "load") for step in steps) == 3
 
 
+@pytest.fixture(scope="module")
+def lasting() -> Loaded:
+    """A load long enough that what happens after a second happens in the middle of it, also on a busy machine."""
+    return load("quick", settings=[*SHORT, "load.seconds=3"])
+
+
 @pytest.fixture
-def own_session(loaded: Loaded) -> Any:
-    ready = check(loaded.plan)
-    with Session(loaded.plan, placement=ready.placement, rootless=ready.rootless, run_id="test") as found:
+def own_session(lasting: Loaded) -> Any:
+    ready = check(lasting.plan)
+    with Session(lasting.plan, placement=ready.placement, rootless=ready.rootless, run_id="test") as found:
         yield found
 
 
-def case_of(loaded: Loaded, kind: str) -> Case:
-    return next(case for case in loaded.plan.cases if case.kind == kind)
+def case_of(lasting: Loaded, kind: str) -> Case:
+    return next(case for case in lasting.plan.cases if case.kind == kind)
 
 
 def run_with(action: Callable[[], None], case: Case, session: Session, folder: RunDir) -> dict[str, Any]:
@@ -79,14 +88,16 @@ def run_with(action: Callable[[], None], case: Case, session: Session, folder: R
 
     def tell(state: str, **fields: Any) -> None:
         if state == "load":
-            threading.Timer(0.8, action).start()
+            threading.Timer(1.0, action).start()
 
     return CaseRun(case, session, folder, tell).run()
 
 
-def test_a_client_killed_in_mid_load_fails_its_case_alone(own_session: Session, loaded: Loaded, tmp_path: Path) -> None:
+def test_a_client_killed_in_mid_load_fails_its_case_alone(
+    own_session: Session, lasting: Loaded, tmp_path: Path
+) -> None:
     folder, client = RunDir(tmp_path), own_session.lab.hosts["client02"]
-    case = case_of(loaded, "l2dsr")
+    case = case_of(lasting, "l2dsr")
     record = run_with(lambda: kill(client, "ab"), case, own_session, folder)
     assert record["status"] == "failed"
     assert "client02" in record["error"]["what"]
@@ -98,34 +109,34 @@ def test_a_client_killed_in_mid_load_fails_its_case_alone(own_session: Session, 
 
 @pytest.mark.parametrize("kind", ["proxy", "l2dsr"])
 def test_a_web_server_killed_in_mid_load_fails_its_case_and_is_brought_back(
-    own_session: Session, loaded: Loaded, tmp_path: Path, kind: str
+    own_session: Session, lasting: Loaded, tmp_path: Path, kind: str
 ) -> None:
     folder, web = RunDir(tmp_path), own_session.lab.hosts["web02"]
-    record = run_with(lambda: kill(web, "nginx"), case_of(loaded, kind), own_session, folder)
+    record = run_with(lambda: kill(web, "nginx"), case_of(lasting, kind), own_session, folder)
     assert record["status"] == "failed"
     assert "web02" in record["error"]["what"] or "generator died" in record["error"]["what"]
     assert not own_session.sound()
     own_session.reopen()
-    assert CaseRun(case_of(loaded, kind), own_session, folder, lambda *a, **k: None).run()["status"] in (
+    assert CaseRun(case_of(lasting, kind), own_session, folder, lambda *a, **k: None).run()["status"] in (
         "done",
         "rejected",
     )
 
 
 def test_a_host_that_is_gone_fails_the_case_and_the_testbed_is_rebuilt(
-    own_session: Session, loaded: Loaded, tmp_path: Path
+    own_session: Session, lasting: Loaded, tmp_path: Path
 ) -> None:
     folder = RunDir(tmp_path)
     own_session.lab.hosts["client01"].run(["sh", "-c", "kill -9 $(pidof sleep)"], check=False)
     time.sleep(0.1)
-    record = CaseRun(case_of(loaded, "proxy"), own_session, folder, lambda *a, **k: None).run()
+    record = CaseRun(case_of(lasting, "proxy"), own_session, folder, lambda *a, **k: None).run()
     assert record["status"] == "failed"
     assert not own_session.sound()
 
 
-def test_preflight_finds_a_web_host_with_wrong_bytes(own_session: Session, loaded: Loaded, tmp_path: Path) -> None:
+def test_preflight_finds_a_web_host_with_wrong_bytes(own_session: Session, lasting: Loaded, tmp_path: Path) -> None:
     own_session.lab.hosts["web01"].run(["sh", "-c", "echo wrong > /run/bmt/www/dummy_file_5120"])
-    record = CaseRun(case_of(loaded, "l2dsr"), own_session, RunDir(tmp_path), lambda *a, **k: None).run()
+    record = CaseRun(case_of(lasting, "l2dsr"), own_session, RunDir(tmp_path), lambda *a, **k: None).run()
     assert record["status"] == "failed"
     assert "wrong bytes from web01" in record["error"]["what"]
 
