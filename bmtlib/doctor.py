@@ -10,22 +10,25 @@ import os
 import platform
 import re
 import resource
-import shutil
-import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+from bmtlib import programs
 from bmtlib.errors import MachineError
-from bmtlib.hosts.netns import environment
+from bmtlib.programs import install_command as install_command
+from bmtlib.programs import missing_programs as missing_programs
+from bmtlib.programs import output, path_of, versions, which
+from bmtlib.programs import program_versions as program_versions
 from bmtlib.setup.haproxy import largest_maxconn
+from bmtlib.testbeds import kernel as kernels
+from bmtlib.testbeds import kvm
 from bmtlib.testbeds.trial import advice, refusals, try_lab
 
-_TABLE = Path(__file__).with_name("programs.tsv")
 _UNLIMITED_FILES = 1_048_576  # fs.nr_open's default: what "unlimited" comes to
 _MANY_FILES = 65_536
 _SMALL_MEMORY_GIB = 2
+_VM_TODO = "only the testbed vm wants it, and `./bmt run quick --testbed vm` installs it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,97 +39,6 @@ class Check:
     ok: bool | None
     value: str
     todo: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Program:
-    """A row of programs.tsv. `debian`, `rpm`: package names; `prints`: a word that its version must hold, or "-"."""
-
-    name: str
-    debian: str
-    rpm: str
-    version_option: str
-    prints: str
-
-
-@cache
-def programs() -> tuple[Program, ...]:
-    """The programs that measuring needs, in the order of programs.tsv."""
-    rows = [line.split("\t") for line in _TABLE.read_text().splitlines() if not line.startswith("#")]
-    return tuple(Program(name=n, debian=d, rpm=r, version_option=v, prints=p) for n, d, r, v, p in rows)
-
-
-def _which(name: str) -> str | None:
-    return shutil.which(name, path=environment()["PATH"])
-
-
-def _output(command: Sequence[str], *, stdin: str = "", timeout_s: float = 5) -> tuple[int, str]:
-    """Exit code, and what the command wrote to both outputs; 124 when it did not end in time."""
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-            env=environment(),
-            cwd="/",
-        )
-    except subprocess.TimeoutExpired:
-        return 124, f"no answer after {timeout_s:g} s"
-    except OSError as error:
-        return 126, str(error)
-    return done.returncode, done.stdout
-
-
-# --- Programs -----------------------------------------------------------------------------------------------------
-
-
-def version_in(text: str) -> str | None:
-    """The version in what a program prints about itself; None when there is none.
-
-    >>> [version_in(t) for t in ("ip utility, iproute2-6.1.0, libbpf 1.1.2", "arping from iputils 20221126", "no")]
-    ['6.1.0', '20221126', None]
-    >>> version_in("HAProxy version 2.6.12-1+deb12u1 2023/12/16 - https://haproxy.org/")
-    '2.6.12-1+deb12u1'
-    """
-    match = re.search(r"\d+(?:\.\d+)+(?:[-+~]?\w+)*|\d{6,8}", text)
-    return match[0] if match else None
-
-
-def _versions() -> dict[str, str | None]:
-    """What each installed program prints as its version; None for one that is absent or another one of that name."""
-    found: dict[str, str | None] = {}
-    for program in programs():
-        path = _which(program.name)
-        rc, text = _output([path, program.version_option]) if path else (127, "")
-        right = path and (program.prints == "-" or program.prints in text)
-        found[program.name] = ((version_in(text) if rc == 0 else None) or "unknown") if right else None
-    return found
-
-
-def program_versions() -> dict[str, str]:
-    """Version by program, of those that are installed; "unknown" where one does not say (ipvsadm without ip_vs)."""
-    return {name: version for name, version in _versions().items() if version is not None}
-
-
-def missing_programs() -> list[str]:
-    """Names of the programs that are absent, in the order of programs.tsv."""
-    return [name for name, version in _versions().items() if version is None]
-
-
-def install_command(names: Iterable[str]) -> str:
-    """What to type to get `names` (programs of programs.tsv) on this machine."""
-    wanted = [program for program in programs() if program.name in set(names)]
-    sudo = "" if os.geteuid() == 0 else "sudo "
-    if _which("apt-get"):
-        return f"{sudo}apt-get install --no-install-recommends {' '.join(dict.fromkeys(p.debian for p in wanted))}"
-    if _which("dnf"):
-        return f"{sudo}dnf install {' '.join(dict.fromkeys(p.rpm for p in wanted))}"
-    return f"install with this system's package manager: {' '.join(p.name for p in wanted)}"
 
 
 # --- Limits -------------------------------------------------------------------------------------------------------
@@ -140,10 +52,10 @@ def nofile_limit() -> int:
 
 def ab_concurrency_limit() -> int:
     """ab's largest `-c`; it differs between builds. ab names it when asked for too many, and sends nothing."""
-    path = _which("ab")
+    path = which("ab")
     if path is None:
         raise MachineError("ab (Apache Bench) is missing", todo=install_command(["ab"]))
-    said = _output([path, "-n", "99999999", "-c", "99999999", "http://127.0.0.1/"])[1]
+    said = output([path, "-n", "99999999", "-c", "99999999", "http://127.0.0.1/"])[1]
     match = re.search(r"Invalid Concurrency \[Range \d+\.\.(\d+)\]", said)
     if match is None:
         raise MachineError("ab does not tell its largest concurrency", where=f"{path} said: {said[:200]}")
@@ -160,7 +72,7 @@ def ip_vs_loaded() -> bool:
 
 def _lab_check(name: str, *, rootless: bool) -> tuple[Check, dict[str, str]]:
     """The finding, and the parts that were tried."""
-    if absent := [program for program in ("unshare", "ip", "nft") if _which(program) is None]:
+    if absent := [program for program in ("unshare", "ip", "nft") if which(program) is None]:
         todo = install_command(absent)
         return Check(name=name, ok=False, value=f"not tried: {', '.join(absent)} missing", todo=todo), {}
     parts = try_lab(rootless=rootless)
@@ -249,41 +161,99 @@ def _limits() -> list[Check]:
     return [files, ab]
 
 
-def _kernel() -> list[Check]:
+def _kernel() -> Check:
     if ip_vs_loaded():
-        ip_vs = Check(name="ip_vs", ok=True, value="loaded")
-    elif (modprobe := _which("modprobe")) and _output([modprobe, "-n", "-q", "ip_vs"])[0] == 0:
-        todo = "sudo modprobe ip_vs, and run as root; until then l2dsr uses the nft engine"
-        ip_vs = Check(name="ip_vs", ok=None, value="there as a module, not loaded", todo=todo)
-    else:
-        todo = "nothing: l2dsr uses the nft engine. For LVS itself: a kernel with ip_vs, and root"
-        ip_vs = Check(name="ip_vs", ok=False, value="this kernel has none", todo=todo)
-    if not Path("/dev/kvm").exists():
-        kvm = Check(
-            name="KVM", ok=False, value="absent", todo="only virtual machines want it; they run emulated without"
-        )
-    elif not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        kvm = Check(
-            name="KVM", ok=False, value="/dev/kvm is not yours to open", todo="sudo usermod -aG kvm $USER, log in again"
-        )
-    else:
-        kvm = Check(name="KVM", ok=None, value="/dev/kvm is present, not tried")
-    return [ip_vs, kvm]
+        return Check(name="ip_vs", ok=True, value="loaded")
+    if (modprobe := which("modprobe")) and output([modprobe, "-n", "-q", "ip_vs"])[0] == 0:
+        todo = "sudo modprobe ip_vs, and run as root; until then l2dsr uses the nft engine, or a virtual director"
+        return Check(name="ip_vs", ok=None, value="there as a module, not loaded", todo=todo)
+    todo = "nothing: l2dsr uses the nft engine. For LVS itself: the testbed vm, or a kernel with ip_vs, and root"
+    return Check(name="ip_vs", ok=False, value="this kernel has none", todo=todo)
 
 
 def _installed() -> list[Check]:
+    found = versions("vm")
     checks = []
-    for name, version in _versions().items():
-        value = f"{version} ({_which(name)})" if version else "missing"
-        checks.append(
-            Check(name=name, ok=version is not None, value=value, todo="" if version else install_command([name]))
-        )
-    browser = _which("chromium") or _which("google-chrome")
+    for program in programs.programs():
+        name, version = program.name, found[program.name]
+        if version:
+            checks.append(Check(name=name, ok=True, value=f"{version} ({path_of(name)})"))
+        elif program.needed_for == "vm":
+            checks.append(Check(name=name, ok=None, value="missing", todo=f"{install_command([name])}   ({_VM_TODO})"))
+        else:
+            checks.append(Check(name=name, ok=False, value="missing", todo=install_command([name])))
+    browser = which("chromium") or which("google-chrome")
     todo = "" if browser else "only the tests of the report's page want it"
     checks.append(Check(name="chromium", ok=True if browser else None, value=browser or "absent", todo=todo))
     return checks
 
 
+# --- The virtual director -----------------------------------------------------------------------------------------
+
+
+def choose_testbed(*, fetch: bool = True, tell: Callable[[str], None] = lambda _: None) -> tuple[str, str]:
+    """What the testbed "auto" is on this machine, "netns" or "vm", and why.
+
+    Namespaces where the machine's own kernel has LVS and we may drive it; else a virtual director where there is QEMU
+    and a kernel for it; else namespaces, and nftables does what LVS would. Installs nothing. `fetch`: download the
+    guest's kernel, so that "vm" is certain; without, one that could be downloaded counts as there.
+    """
+    if ip_vs_loaded() and os.geteuid() == 0:
+        return "netns", "this machine's kernel has LVS (ip_vs), and root may drive it"
+    why = "no ip_vs in this machine's kernel" if not ip_vs_loaded() else "only root may drive this kernel's ip_vs"
+    absent = [row.name for row in programs.programs() if row.needed_for == "vm" and path_of(row.name) is None]
+    if absent:
+        return "netns", f"{why}, and no virtual machine ({', '.join(absent)} missing): l2dsr is driven by nftables"
+    try:
+        kernel = _guest_kernel(fetch=fetch, tell=tell)
+    except MachineError as error:
+        return "netns", f"{why}, and {error.what}: l2dsr is driven by nftables"
+    return "vm", f"{why}; a virtual director has it (its kernel: {kernel})"
+
+
+def _guest_kernel(*, fetch: bool, tell: Callable[[str], None] = lambda _: None) -> str:
+    """Which kernel a virtual director would boot, for people. Raises MachineError where none is to be had."""
+    try:
+        kernel = kernels.find_kernel(fetch=fetch, tell=tell)
+    except MachineError:
+        if fetch or not (which("apt-get") or which("dnf")):
+            raise
+        return "to be downloaded, 100 MB"
+    place = "this machine's own" if kernel.modules == Path("/") else f"in {kernel.modules}"
+    return f"{kernel.version}, {place}"
+
+
+def _virtual() -> list[Check]:
+    try:
+        guest = Check(name="guest kernel", ok=True, value=_guest_kernel(fetch=False))
+    except MachineError as error:
+        guest = Check(name="guest kernel", ok=False, value=error.what, todo=error.todo)
+    name, reason = choose_testbed(fetch=False)
+    return [guest, _kvm(), Check(name="testbed auto", ok=True, value=f"{name}: {reason}")]
+
+
+def _kvm() -> Check:
+    """From what an earlier run has found out: a trial takes seconds where KVM hangs."""
+    emulated = "nothing: a virtual director is emulated then, which is slower and says so in the report"
+    if obstacle := kvm.kvm_obstacle():
+        todo = "sudo usermod -aG kvm $USER, and log in again" if kvm.DEVICE.exists() else emulated
+        return Check(name="KVM", ok=False, value=obstacle, todo=todo)
+    qemu = kvm.find_qemu()
+    try:
+        known = kvm.recall(qemu, kernels.find_kernel(fetch=False)) if qemu else None
+    except MachineError:
+        known = None
+    if known is None:
+        todo = "the first run with the testbed vm tries it"
+        return Check(name="KVM", ok=None, value=f"{kvm.DEVICE} is there, not tried", todo=todo)
+    works, reason = known
+    todo = "" if works else f"{emulated}. To have it tried again: rm {kvm.memory()}"
+    return Check(name="KVM", ok=works, value=reason, todo=todo)
+
+
+# --- All findings -------------------------------------------------------------------------------------------------
+
+
 def examine() -> list[Check]:
     """Every finding, in the order of a reader's questions: can I make a lab, how large, with which programs."""
-    return [*_system(), *_lab(), *_limits(), *_kernel(), *_installed()]
+    return [*_system(), *_lab(), *_limits(), _kernel(), *_virtual(), *_installed()]

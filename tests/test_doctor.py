@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bmtlib import doctor
+from bmtlib import doctor, programs
 from bmtlib.errors import MachineError
 from bmtlib.testbeds import trial
 
@@ -23,7 +23,7 @@ def only_these(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...,
         for name, script in scripts.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
             (tmp_path / name).chmod(0o755)
-        monkeypatch.setattr(doctor, "environment", lambda: {"PATH": str(tmp_path)})
+        monkeypatch.setattr(programs, "environment", lambda: {"PATH": str(tmp_path)})
 
     return make
 
@@ -36,7 +36,18 @@ def test_every_no_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert [check.name for check in checks if check.ok is False and not check.todo] == []
     names = [check.name for check in checks]
     assert len(names) == len(set(names))
-    assert {"system", "rootless lab", "root lab", "ip_vs", "KVM", "nginx", "haproxy", "ab"} <= set(names)
+    assert {
+        "system",
+        "rootless lab",
+        "root lab",
+        "ip_vs",
+        "guest kernel",
+        "KVM",
+        "testbed auto",
+        "nginx",
+        "haproxy",
+        "ab",
+    } <= set(names)
 
 
 def test_examine_on_a_machine_without_programs(only_these: Callable[..., None]) -> None:
@@ -47,7 +58,10 @@ def test_examine_on_a_machine_without_programs(only_these: Callable[..., None]) 
     assert checks["rootless lab"].value == "not tried: unshare, ip, nft missing"
     assert checks["rootless lab"].todo.endswith("iproute2 nftables util-linux")
     assert checks["ab's largest concurrency"].ok is False
-    assert doctor.missing_programs() == [program.name for program in doctor.programs()]
+    assert doctor.missing_programs() == [row.name for row in programs.programs() if row.needed_for == "all"]
+    assert doctor.missing_programs("vm") == [row.name for row in programs.programs()]
+    assert checks["qemu-system-x86_64"].ok is None
+    assert "apt-get install --no-install-recommends openssh-server   (only the testbed vm" in checks["sshd"].todo
     with pytest.raises(MachineError, match="unshare, ip, nft missing"):
         doctor.lab_privilege()
 
@@ -60,9 +74,12 @@ def test_install_command_names_rpm_packages_for_dnf(only_these: Callable[..., No
 
 def test_another_program_of_the_same_name_does_not_count(only_these: Callable[..., None]) -> None:
     only_these(
-        arping="echo ARPing 2.23, by Thomas Habets", ipvsadm="echo no ip_vs in 6.1.0; exit 255", ss="echo ss, 5.1"
+        arping="echo ARPing 2.23, by Thomas Habets",
+        ipvsadm="echo no ip_vs in 6.1.0; exit 255",
+        ss="echo ss, 5.1",
+        sshd="echo unknown option -- V >&2; echo OpenSSH_8.7p1, OpenSSL 3.0.7 >&2; exit 1",
     )
-    assert doctor.program_versions() == {"ipvsadm": "unknown", "ss": "5.1"}
+    assert doctor.program_versions() == {"ipvsadm": "unknown", "ss": "5.1", "sshd": "8.7p1"}
     assert "arping" in doctor.missing_programs()
 
 
@@ -80,7 +97,7 @@ def test_limit_of_ab(only_these: Callable[..., None]) -> None:
 
 
 def test_a_program_that_hangs_does_not_hang_the_doctor() -> None:
-    rc, said = doctor._output(["sleep", "30"], timeout_s=0.1)
+    rc, said = programs.output(["sleep", "30"], timeout_s=0.1)
     assert (rc, said) == (124, "no answer after 0.1 s")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bmtlib.doctor import programs
+from bmtlib.programs import programs
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = [ROOT / "bmt", ROOT / ".ci/run", *sorted((ROOT / "tests/front_door/stand_ins").iterdir())]
@@ -45,8 +45,11 @@ def test_every_program_has_its_packages() -> None:
     assert len(names) == len(set(names))
     for program in programs():
         for word in (program.name, program.debian, program.rpm):
-            assert re.fullmatch(r"[a-z0-9][a-z0-9+.-]*", word)
+            assert re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", word)
+        assert all(place.startswith("/") for place in program.places[1:])
         assert program.version_option.startswith("-")
+    rows = (ROOT / "bmtlib/programs.tsv").read_text().splitlines()
+    assert {row.split("\t")[5] for row in rows if not row.startswith("#")} == {"all", "vm"}
 
 
 def test_shell_scripts_can_be_executed() -> None:

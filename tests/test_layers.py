@@ -25,6 +25,7 @@ LAYERS = {
     "bmtlib.hosts": "world",
     "bmtlib.testbeds": "world",
     "bmtlib.doctor": "world",
+    "bmtlib.programs": "world",
     "bmtlib.rundir": "meeting",
     "bmtlib.analysis": "reading",
     "bmtlib.report": "reading",

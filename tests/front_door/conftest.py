@@ -42,9 +42,9 @@ class Door:
         (self.bin / name).write_text(f"#!/usr/bin/env bash\necho {says}\n")
         (self.bin / name).chmod(0o755)
 
-    def require(self, *rows: str) -> None:
-        """Make programs.tsv ask for these rows alone; fields parted by spaces."""
-        text = "".join("\t".join(row.split()) + "\n" for row in rows)
+    def require(self, *rows: str, needed_for: str = "all") -> None:
+        """Make programs.tsv ask for these rows alone; fields parted by spaces, all but the last."""
+        text = "".join("\t".join([*row.split(), needed_for]) + "\n" for row in rows)
         (self.root / "bmtlib/programs.tsv").write_text("# a comment\n" + text)
 
     def __call__(

@@ -64,6 +64,50 @@ def test_only_verbs_that_measure_need_the_programs(door: Door, words: str, neede
     assert door("--no-install", *words.split()).returncode == (3 if needed else 0)
 
 
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["run", "quick"], False),
+        (["run", "quick", "--testbed", "netns"], False),
+        (["run", "quick", "--testbed", "auto"], False),
+        (["run", "quick", "--testbed", "vm"], True),
+        (["run", "quick", "--testbed=vm"], True),
+        (["run", "--testbed", "big", "quick"], True),
+        (["run", "quick", "--testbed={top}/a file.yml"], True),
+        (["run", "quick", "--testbed", "{top}/other.yml"], False),
+        (["run", "quick", "--set", "testbed.kind=vm"], True),
+        (["run", "quick", "--set=testbed.kind=vm"], True),
+        (["lab", "up", "--testbed", "vm"], True),
+        (["lab", "shell", "web01", "--", "echo", "--testbed", "vm"], False),
+        (["plan", "quick", "--testbed", "vm"], False),
+        (["run", "quick", "--testbed", "vm", "--help"], False),
+        (["test"], True),
+    ],
+)
+def test_virtual_machines_are_asked_for_by_name(door: Door, words: list[str], needed: bool) -> None:
+    door("doctor")
+    top = door.root.parent
+    (door.root / "params/testbeds").mkdir(parents=True)
+    (door.root / "params/testbeds/big.yml").write_text("# a comment\nkind: vm   # with more memory\n")
+    (top / "a file.yml").write_text('kind: "vm"\n')
+    (top / "other.yml").write_text("kind: netns\n# not kind: vm\nvm: {memory_mib: 2048}\n")
+    door.require("bmt-test-program|/nonexistent/kvm qemu-deb qemu-rpm --version -", needed_for="vm")
+    done = door("--no-install", *(word.format(top=top) for word in words))
+    assert done.returncode == (3 if needed else 0), done.stderr
+    assert ("missing programs: bmt-test-program\n" in done.stderr) is needed
+
+
+def test_a_program_may_be_in_a_place_outside_of_the_path(door: Door) -> None:
+    place = door.root.parent / "libexec"
+    place.mkdir()
+    door("doctor")
+    door.require(f"bmt-test-program|{place}/kvm deb rpm --version -", needed_for="vm")
+    assert door("--no-install", "run", "quick", "--testbed", "vm").returncode == 3
+    (place / "kvm").write_text("#!/bin/sh\n")
+    (place / "kvm").chmod(0o755)
+    assert door("--no-install", "run", "quick", "--testbed", "vm").returncode == 0
+
+
 def test_without_root_and_sudo_the_command_is_named(door: Door, nobody: tuple[str, ...]) -> None:
     door.require("bmt-test-program deb rpm -V -")
     door("doctor")
@@ -74,7 +118,7 @@ def test_without_root_and_sudo_the_command_is_named(door: Door, nobody: tuple[st
 
 
 def in_sandbox(door: Door, policy: str | None = None) -> subprocess.CompletedProcess[str]:
-    """`./bmt run quick` as root with a /usr/sbin and a /run of its own, on what looks like a machine with systemd."""
+    """`./bmt run quick` as root with a /usr/sbin of its own; systemd is there and does not run, as in an image."""
     sbin = door.bin.with_name("sbin")
     sbin.mkdir()
     if policy is not None:
@@ -83,7 +127,7 @@ def in_sandbox(door: Door, policy: str | None = None) -> subprocess.CompletedPro
     Path(door.env["CALLS"] + ".units").write_text("ssh.service\n")
     door("doctor")
     door.calls()
-    mounts = f"mount --bind '{sbin}' /usr/sbin && mount -t tmpfs t /run && mkdir -p /run/systemd/system"
+    mounts = f"mount --bind '{sbin}' /usr/sbin && mount -t tmpfs t /run"
     unshare, shell = shutil.which("unshare"), shutil.which("sh")
     assert unshare
     assert shell
@@ -104,14 +148,15 @@ def test_packages_are_installed_and_no_service_is_started(door: Door) -> None:
     door.require("bmt-test-program deb-package rpm-package -V -")
     done = in_sandbox(door)
     assert (done.returncode, done.stdout) == (0, "in /\nrun\nquick\n"), done.stderr
-    update, install, policy, disable = door.calls()
+    update, install, policy, *disabled = door.calls()
     assert update.startswith("apt-get update")
     assert install.startswith("apt-get install -y ")
     assert install.endswith(" deb-package")
     assert policy == "policy 101"
-    assert disable == "systemctl disable -q --now nginx.service"
+    assert disabled == [f"systemctl disable -q --now nginx.{kind}" for kind in ("service", "socket")]
     for told in ("installing system packages: deb-package", "nginx.service: installed, but not to be started"):
         assert told in done.stderr
+    assert "ssh.service" not in done.stderr  # was here before
     assert not (door.bin.with_name("sbin") / "policy-rc.d").exists()
     # One that a SIGKILL left behind would forbid nothing: it asks whether its maker still lives.
     left = Path(door.env["CALLS"] + ".policy")
