@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from bmtlib.errors import HostError
 from bmtlib.hosts import journal
 from bmtlib.setup.change import Change
+from bmtlib.setup.sysctl import NotApplied
 
 WORK = "/run/bmt"  # everything of ours on a host lives below this folder; it is gone after a reboot
 PARALLEL = 16  # commands under way at once; more only queue for the CPUs of the controller
@@ -48,11 +49,13 @@ class Background(Protocol):
 class Host(ABC):
     """A machine by role. `addresses` and `interfaces` are by network: "front", "back".
 
+    `machine` names the kernel that it runs on: hosts of a lab share one, and all that no namespace has of its own.
     `cpus` are those of its services and its load; commands that prepare or look may run on any.
     """
 
     name: str
     role: str
+    machine: str
     addresses: dict[str, str]
     interfaces: dict[str, str]
     cpus: frozenset[int]
@@ -132,18 +135,29 @@ class Host(ABC):
                     files[member.name.removeprefix("./")] = stream.read()
         return files
 
-    def apply(self, changes: Sequence[Change]) -> None:
-        """Apply in order, in one round trip: journal on the host, do, read back. The first failure is a HostError."""
+    def apply(self, changes: Sequence[Change]) -> list[NotApplied]:
+        """Apply in order, in one round trip: journal on the host, do, read back. The first failure is a HostError.
+
+        Those that the host refused and may refuse (`may_refuse`) come back as what was not applied, and why.
+        """
         if not changes:
-            return
+            return []
         script = journal.apply_script(changes, self.run_id, WORK)
         try:
             result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
         except BaseException:
             self.applied.extend(changes)  # nobody knows how far it came: the undo of all is due
             raise
-        done = len(journal.outcomes(result.stdout))
-        self.applied.extend(changes[:done])
+        ended = journal.outcomes(result.stdout)
+        done, refused = len(ended), []
+        for change, outcome in zip(changes, ended, strict=False):
+            if outcome == "done":
+                self.applied.append(change)
+            else:
+                why = outcome.removeprefix("refused ").strip() or "refused without a word"
+                refused.append(
+                    NotApplied(host=self.name, key=change.what, want=change.want or "", now=change.before, why=why)
+                )
         if done < len(changes):
             change = changes[done]
             if result.rc != journal.DO_FAILED:
@@ -151,6 +165,7 @@ class Host(ABC):
             raise HostError(
                 self.name, [f"change: {change.what} -> {change.want}"], result.rc, result.stderr or result.stdout
             )
+        return refused
 
     def undo(self, changes: Sequence[Change]) -> None:
         """Undo those of `changes` that were applied here, last first. HostError names those that could not be."""
@@ -160,7 +175,7 @@ class Host(ABC):
         script = journal.undo_script(due, self.run_id, WORK)
         result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
         ended = journal.outcomes(result.stdout)
-        left = [change for i, change in enumerate(due) if i >= len(ended) or not ended[i]]
+        left = [change for i, change in enumerate(due) if i >= len(ended) or ended[i] != "done"]
         self.applied = [change for change in self.applied if change not in due or change in left]
         if left:
             what = "; ".join(change.what for change in left)

@@ -1,5 +1,7 @@
 """ethtool: counters (-S), ring sizes (-g), queues (-l), offloads (-k) and driver (-i) of one interface.
 
+When IRQs are raised and how flows find their queue is in ethtool_flows.py.
+
 Source: ethtool 6.1 (ethtool.c, netlink/{stats,rings,channels,features}.c), ethtool(8). A driver that lacks one of these
 makes ethtool print nothing but an error: that is no output to parse.
 """

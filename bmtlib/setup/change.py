@@ -23,6 +23,8 @@ class Change:
 
     `check` prints what is in force; with white space folded it must equal `expect`, else the change did not take.
     `before` and `want` are for the reader (plan, journal, report): short texts, None when there was nothing.
+    `may_refuse`: nobody can tell before whether the host's hardware can do it. Refused, or not taken as wished, it is
+    undone and reported, and the changes after it go on.
     """
 
     host: str
@@ -35,6 +37,7 @@ class Change:
     expect: str = ""
     scope: Scope = "host"
     reason: str = ""
+    may_refuse: bool = False
 
 
 def command(*argv: str, stdin: str = "") -> Command:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bmtlib.cpus import to_list
 from bmtlib.errors import InputError
-from bmtlib.params.scenario import ProxyArm
+from bmtlib.params.arms import ProxyArm
 from bmtlib.setup.change import Change, file_change
 from bmtlib.setup.service import service
 from bmtlib.setup.template import render
@@ -76,5 +76,13 @@ def haproxy_changes(
     start = ["haproxy", "-D", "-f", CONFIG]
     return [
         file_change(host, CONFIG, text, before=config_before, reason="the proxy's configuration"),
-        service(host, start, cpus=pinned, pid_file=f"{work}/haproxy.pid", work=work, reason="the proxy"),
+        service(
+            host,
+            start,
+            cpus=pinned,
+            pid_file=f"{work}/haproxy.pid",
+            work=work,
+            threads=[str(cpu) for cpu in pinned],
+            reason="the proxy",
+        ),
     ]

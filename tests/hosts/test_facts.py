@@ -71,6 +71,7 @@ def replay(host: LocalHost, said: str) -> ReplayHost:
     return ReplayHost(
         name="web01",
         role="web",
+        machine="lab",
         addresses={},
         interfaces={},
         cpus=host.cpus,

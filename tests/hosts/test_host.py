@@ -201,7 +201,7 @@ def test_a_file_of_a_host_is_written_and_brought_back(host: LocalHost) -> None:
 def hosts(tmp_path: Path, count: int) -> list[LocalHost]:
     cpus = frozenset(os.sched_getaffinity(0))
     return [
-        LocalHost(name=f"h{i}", role="client", addresses={}, interfaces={}, cpus=cpus, root=tmp_path)
+        LocalHost(name=f"h{i}", role="client", machine="lab", addresses={}, interfaces={}, cpus=cpus, root=tmp_path)
         for i in range(count)
     ]
 

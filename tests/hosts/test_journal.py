@@ -221,10 +221,10 @@ def test_nothing_is_changed_when_the_journal_cannot_be_written(shell: str, tmp_p
 def test_one_that_cannot_be_undone_does_not_keep_the_others(shell: str, tmp_path: Path) -> None:
     good, bad = change("true", what="good"), change("true", undo="echo no >&2; exit 3", what="bad")
     done = run(shell, undo_script([good, bad, good], "r", str(tmp_path)))
-    assert (outcomes(done.stdout), done.stderr) == ([True, False, True], "no\n")
+    assert (outcomes(done.stdout), done.stderr) == (["done", "failed", "done"], "no\n")
     assert [entry["undone"] for entry in entries(tmp_path)] == ["good", "good"]
 
 
 def test_outcomes() -> None:
     assert outcomes("") == outcomes("undone\ndone?\n done\n") == []
-    assert outcomes("done\nfailed\ndone\n") == [True, False, True]
+    assert outcomes("done\nfailed\ndone\n") == ["done", "failed", "done"]

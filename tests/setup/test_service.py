@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from bmtlib.cpus import to_list
 from bmtlib.setup.change import Change, Command
+from bmtlib.setup.pinning import pinned_check
 from bmtlib.setup.service import service
 
 Start = Callable[..., Change]
@@ -55,11 +57,11 @@ def run(it: Command | None, folder: Path, *, patient: bool = True) -> subprocess
 
 def test_started_seen_and_stopped(daemon: Start, tmp_path: Path) -> None:
     change = daemon()
-    assert (change.what, change.want, change.expect) == ("process program", "running on CPU 0", "running")
+    assert (change.what, change.want, change.expect) == ("process program", "running on CPU 0", "running on 0")
     began = time.monotonic()
     assert run(change.do, tmp_path).returncode == 0
     assert time.monotonic() - began < 5, "it does not wait for what the program leaves behind"
-    assert run(change.check, tmp_path).stdout == "running\n"
+    assert run(change.check, tmp_path).stdout == "running on 0\n"
     pid = int((tmp_path / "pid").read_text())
     assert alive(pid)
     assert run(change.undo, tmp_path).returncode == 0
@@ -84,12 +86,11 @@ def test_what_does_not_run_is_said(daemon: Start, tmp_path: Path) -> None:
     assert run(change.check, tmp_path, patient=False).stdout == "not running\n"
 
 
-def test_a_pid_file_that_comes_late(daemon: Start, tmp_path: Path) -> None:
-    change = daemon()
+def test_a_pid_file_that_comes_late(tmp_path: Path) -> None:
+    ours = to_list(os.sched_getaffinity(0))
     late = subprocess.Popen(["sh", "-c", f"sleep 0.2; echo {os.getpid()} > {tmp_path}/late"])
-    assert change.check is not None
-    argv = [word.replace(f"{tmp_path}/pid", f"{tmp_path}/late") for word in change.check.argv]
-    assert run(Command(argv=tuple(argv)), tmp_path).stdout == "running\n"
+    check, expect = pinned_check(f"{tmp_path}/late", [ours])
+    assert run(check, tmp_path).stdout == f"{expect}\n" == f"running on {ours}\n"
     late.wait()
 
 
