@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bmtlib.errors import InputError
-from bmtlib.params.factors import Level, combinations, level_text, slug
+from bmtlib.params.factors import DIRECTOR_FACTORS, Level, combinations, level_text, slug
+from bmtlib.params.lever import director_tuning
+from bmtlib.params.profile import HostTuning
 from bmtlib.params.scenario import Arm, Kind, Load, ProxyArm, Scenario, resolve
 from bmtlib.params.testbed import Testbed, address_plan
 from bmtlib.params.units import Params
@@ -23,6 +25,7 @@ class Case:
 
     `id` names the case's folder; it starts with the block (from 1). `index` is its place in the plan (from 0).
     `engine` is `none` for the arm direct, and may be `auto`: which engine there is shows on the director.
+    `director` is what the case's lever and queues do to the director, over `tuning`.
     """
 
     __pydantic_config__ = Params.model_config
@@ -37,6 +40,9 @@ class Case:
     load: Load
     settings: Annotated[Arm, Field(discriminator="kind")]
     tuning: str
+    queues: int | None = None
+    lever: str | None = None
+    director: HostTuning = field(default_factory=HostTuning)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +109,7 @@ def load_seconds(plan: Plan) -> int | None:
 
 def rows(plan: Plan) -> list[dict[str, str]]:
     """The table of a dry run: one row per case, in order; every value as people read it."""
+    varied = plan.scenario.factors
     return [
         {
             "case": case.id,
@@ -110,6 +117,7 @@ def rows(plan: Plan) -> list[dict[str, str]]:
             "arm": case.arm,
             "engine": case.engine,
             "threads": str(case.settings.threads) if isinstance(case.settings, ProxyArm) else "",
+            **{factor: str(case.levels.get(factor, "")) for factor in DIRECTOR_FACTORS if factor in varied},
             "concurrency": str(case.load.concurrency),
             "ends after": f"{case.load.requests} requests" if case.load.requests else f"{case.load.seconds} s",
             "file size": level_text("file_size", case.load.file_size),
@@ -122,6 +130,8 @@ def rows(plan: Plan) -> list[dict[str, str]]:
 
 def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str, Level]) -> Case:
     load, settings = resolve(scenario.load, scenario.arms[arm], levels)
+    queues = int(levels["queues"]) if "queues" in levels else None
+    lever = str(levels["lever"]) if "lever" in levels else None
     return Case(
         id=f"b{block}-{slug(arm, levels)}",
         block=block,
@@ -133,6 +143,9 @@ def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str
         load=load,
         settings=settings,
         tuning=scenario.tuning,
+        queues=queues,
+        lever=lever,
+        director=director_tuning(scenario.levers[lever] if lever is not None else None, queues),
     )
 
 

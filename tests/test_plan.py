@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from bmtlib.errors import InputError
-from bmtlib.params.scenario import ProxyArm, Scenario
+from bmtlib.params.arms import KINDS, ProxyArm
+from bmtlib.params.profile import HostTuning, Irq, Nic
+from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Network, PlacementWish, Testbed
 from bmtlib.plan import load_seconds, make_plan, plan_from_json, rows
 
@@ -35,6 +37,25 @@ def test_one_case_resolved() -> None:
     assert case.tuning == "recommended"
 
 
+def test_a_case_with_a_lever() -> None:
+    levers = {"none": {"text": "as it is"}, "ring": {"text": "small", "nic": {"ring_rx": 64}}}
+    factors = {"lever": ["none", "ring"], "queues": [2]}
+    it = scenario(arms={"direct": None, "nat": None}, levers=levers, factors=factors, repetitions=1, order="listed")
+    direct, control, case = make_plan(it, Testbed()).cases
+    assert (direct.id, direct.lever, direct.queues, direct.director) == ("b1-direct", None, None, HostTuning())
+    assert case.id == "b1-nat-queues-2-lever-ring"
+    assert (case.lever, case.queues, case.kind, case.engine) == ("ring", 2, "nat", "ipvs")
+    assert case.director == HostTuning(nic=Nic(channels=2, ring_rx=64), irq=Irq(cpus="all"))
+    assert control.director.nic == Nic(channels=2)
+
+
+def test_a_plan_of_a_version_without_levers_can_be_read() -> None:
+    data = json.loads(make_plan(scenario(), Testbed()).to_json())
+    for case in data["cases"]:
+        del case["queues"], case["lever"], case["director"]
+    assert plan_from_json(json.dumps(data)) == make_plan(scenario(), Testbed())
+
+
 def test_engines() -> None:
     plan = make_plan(scenario(order="listed", repetitions=1), Testbed())
     assert [case.engine for case in plan.cases] == ["none", "haproxy", "auto"]
@@ -46,11 +67,15 @@ def random_scenario(chance: random.Random) -> Scenario:
         "concurrency": chance.sample(range(4, 500), chance.randrange(1, 4)),
         "keepalive": chance.choice([[True], [False], [True, False]]),
         "threads": chance.sample(range(1, 64), chance.randrange(1, 4)),
+        "queues": chance.sample(range(1, 9), chance.randrange(1, 4)),
+        "lever": chance.sample(["a", "b-c", "1"], chance.randrange(1, 4)),
     }
     chosen = {name: factors[name] for name in chance.sample(sorted(factors), chance.randrange(5))}
-    arms = {f"arm{i}": {"kind": chance.choice(["direct", "proxy", "l2dsr"])} for i in range(chance.randrange(1, 4))}
+    arms: dict[str, Any] = {f"arm{i}": {"kind": chance.choice(KINDS)} for i in range(chance.randrange(1, 4))}
     arms["proxy"] = {}
-    return scenario(arms=arms, factors=chosen, repetitions=chance.randrange(1, 5), seed=chance.randrange(10_000))
+    levers = {name: {"text": name, "nic": {"ring_rx": 64 + len(name)}} for name in ("a", "b-c", "1")}
+    seed = chance.randrange(10_000)
+    return scenario(arms=arms, factors=chosen, levers=levers, repetitions=chance.randrange(1, 5), seed=seed)
 
 
 def test_each_block_holds_each_case_once_and_the_plan_comes_back_from_json() -> None:

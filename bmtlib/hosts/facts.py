@@ -14,7 +14,7 @@ from bmtlib.setup.vip import ARP_KEYS
 _SCRIPT = """\
 read -r kernel < /proc/sys/kernel/osrelease; echo "kernel $kernel"
 echo "nofile $(ulimit -Hn)"
-[ -e /proc/net/ip_vs ] && echo "ip_vs yes" || echo "ip_vs no"
+[ -e /proc/net/ip_vs ] && ipvsadm -Ln >/dev/null 2>&1 && echo "ip_vs yes" || echo "ip_vs no"
 for i in /sys/class/net/*; do [ -e "$i/address" ] && read -r mac < "$i/address" && echo "mac ${i##*/} $mac"; done
 for f in /etc/nginx/nginx.conf /etc/haproxy/haproxy.cfg; do [ -r $f ] && echo "file $f $(base64 -w 0 $f)"; done
 true
@@ -23,7 +23,11 @@ true
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One host before any change. `nofile`: hard limit of open files; `macs` by interface; `settings` by sysctl key."""
+    """One host before any change.
+
+    `nofile`: hard limit of open files; `ip_vs`: LVS is there and may be driven, which only the machine's root may;
+    `macs` by interface; `settings` by sysctl key.
+    """
 
     host: str
     kernel: str

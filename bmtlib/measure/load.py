@@ -34,6 +34,16 @@ def spread(total: int, parts: int) -> list[int]:
     return [total // parts + (1 if i < total % parts else 0) for i in range(parts)]
 
 
+def deadline_s(load: Load) -> float:
+    """When a load that has not ended is given up: its time limit, or at least 200 requests/s for a counted one.
+
+    >>> deadline_s(Load(concurrency=10, requests=100_000)), deadline_s(Load(concurrency=10, seconds=5))
+    (560.0, 65)
+    """
+    work = load.seconds if load.seconds is not None else max(60.0, (load.requests or 0) / 200)
+    return work + load.timeout_s + 30
+
+
 def client_loads(
     load: Load, *, clients: Sequence[str], kind: str, vip: str, webs: Mapping[str, str], port: int
 ) -> list[ClientLoad]:

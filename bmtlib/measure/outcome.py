@@ -116,10 +116,15 @@ def right_answers(row: ab.AbRow, file_size: int) -> int:
 
 
 def opened_connections(text: Mapping[str, str]) -> int | None:
-    """Growth of TcpActiveOpens between the two nstat probes of one host, None without them."""
+    """TCP connections that a host opened meanwhile, None when that was not measured."""
+    return growth(text, "TcpActiveOpens")
+
+
+def growth(text: Mapping[str, str], counter: str) -> int | None:
+    """Growth of a counter of the kernel between the two nstat probes of one host, None without them."""
     try:
         values = [
-            {row["name"]: row["count"] for row in nstat.parse(text[f"nstat.{moment}.txt"])}["TcpActiveOpens"]
+            {row["name"]: row["count"] for row in nstat.parse(text[f"nstat.{moment}.txt"])}[counter]
             for moment in ("before", "after")
         ]
     except KeyError:
@@ -236,6 +241,19 @@ def director_idle(files: Mapping[str, bytes], cpus: Collection[int]) -> Guard | 
     verdict: Verdict = "mark" if share > FOREIGN_SHARE_MARK else "ok"
     text = f"the director's CPUs were busy {share:.0%} of the time without a request for it"
     return Guard(name="director-idle", verdict=verdict, value=round(share, 4), limit=FOREIGN_SHARE_MARK, text=text)
+
+
+def vcpus(virtual: Collection[int], real: Collection[int]) -> list[Guard]:
+    """Virtual CPUs that take turns on fewer real ones: a guest counts as busy the time in which it waits for its turn.
+
+    >>> vcpus({0, 1}, {3})[0].text
+    '2 virtual CPUs share 1 real: CPU time in the guest includes waiting for each other'
+    """
+    verdict: Verdict = "mark" if len(virtual) > len(real) else "ok"
+    text = f"{len(virtual)} virtual CPUs share {len(real)} real: CPU time in the guest includes waiting for each other"
+    if verdict == "ok":
+        text = f"{len(virtual)} virtual CPUs on {len(real)} real"
+    return [Guard(name="vcpus", verdict=verdict, value=len(virtual), limit=len(real), text=text)]
 
 
 def _graded(name: str, value: float, mark: float, reject: float, text: str) -> Guard:

@@ -5,7 +5,7 @@ To add one: a row here, a parser, a golden pair, a line in data/README.md (CONTR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,12 +14,15 @@ from bmtlib.params.document import closest
 from bmtlib.parsers import (
     conntrack,
     ethtool,
+    ethtool_flows,
     haproxy,
+    hardware,
     interrupts,
     ip_link,
     ip_vs_percpu,
     ipvsadm,
     lscpu,
+    module_parameters,
     nft,
     nstat,
     softirqs,
@@ -28,6 +31,7 @@ from bmtlib.parsers import (
     stat,
     sysctl,
 )
+from bmtlib.setup.hardware_script import DUMP
 
 When = Literal["once", "around", "during"]
 ALL = ("client", "director", "web")
@@ -61,6 +65,23 @@ def _cat(path: str) -> tuple[str, ...]:
     return ("cat", path)
 
 
+# The kernel sums up what LVS's services and servers have counted every 2 s only; its counts by CPU are of now. The sum
+# of these is right (line "~") once it is that of the lines above, and a service's is, once it is that of its servers.
+LVS_SETTLED = """\
+settled() {
+  sum=0
+  while read -r cpu conns rest; do
+    case $cpu in
+      "~") [ $((0x$conns)) -eq $sum ] && break; return 1;;
+      [0-9A-F]*) case $conns in *[!0-9A-F]*) ;; *) sum=$((sum + 0x$conns));; esac;;
+    esac
+  done < /proc/net/ip_vs_stats_percpu
+  ipvsadm -Ln --stats --exact | awk '$1 == "TCP" { own += $3 } $1 == "->" && $3 ~ /^[0-9]/ { all += $3 }
+                                     END { exit own != all }'
+}
+left=25; until settled || [ $left = 0 ]; do left=$((left - 1)); sleep 0.1; done
+"""
+_MOST_CONNECTIONS = 1000
 _SYSCTLS = r"^(net\.(core|ipv4|netfilter)|vm\.|fs\.(file-max|nr_open)|kernel\.(numa_balancing|osrelease|sched))"
 
 PROBES: tuple[Probe, ...] = (
@@ -91,6 +112,16 @@ PROBES: tuple[Probe, ...] = (
         per_interface=True,
     ),
     Probe(
+        name="ethtool_coalesce",
+        command=("ethtool", "-c"),
+        parse=ethtool_flows.parse_coalesce,
+        when="once",
+        per_interface=True,
+    ),
+    Probe(
+        name="ethtool_rxfh", command=("ethtool", "-x"), parse=ethtool_flows.parse_rxfh, when="once", per_interface=True
+    ),
+    Probe(
         name="ethtool_driver", command=("ethtool", "-i"), parse=ethtool.parse_driver, when="once", per_interface=True
     ),
     Probe(
@@ -109,14 +140,6 @@ PROBES: tuple[Probe, ...] = (
         engines=("ipvs",),
     ),
     Probe(
-        name="ipvsadm_stats",
-        command=("ipvsadm", "-Ln", "--stats", "--exact"),
-        parse=ipvsadm.parse_stats,
-        when="around",
-        roles=("director",),
-        engines=("ipvs",),
-    ),
-    Probe(
         name="ipvsadm_rate",
         command=("ipvsadm", "-Ln", "--rate", "--exact"),
         parse=ipvsadm.parse_rate,
@@ -126,9 +149,26 @@ PROBES: tuple[Probe, ...] = (
     ),
     Probe(
         name="ipvsadm_conns",
-        command=("ipvsadm", "-Lnc"),
+        # Of a table with a million entries a sample is enough; `ipvsadm` says how many there are.
+        command=("sh", "-c", f"ipvsadm -Lnc | head -n {2 + _MOST_CONNECTIONS}"),
         parse=ipvsadm.parse_conns,
         when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ipvsadm_timeouts",
+        command=("ipvsadm", "-L", "--timeout"),
+        parse=ipvsadm.parse_timeouts,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    Probe(
+        name="ip_vs_modules",
+        command=("sh", "-c", "grep -H '' /sys/module/ip_vs*/parameters/*"),
+        parse=module_parameters.parse,
+        when="once",
         roles=("director",),
         engines=("ipvs",),
     ),
@@ -136,6 +176,15 @@ PROBES: tuple[Probe, ...] = (
         name="ip_vs_percpu",
         command=_cat("/proc/net/ip_vs_stats_percpu"),
         parse=ip_vs_percpu.parse,
+        when="around",
+        roles=("director",),
+        engines=("ipvs",),
+    ),
+    # The last of LVS's: it may have to wait, and nothing else that is read here may be later for that.
+    Probe(
+        name="ipvsadm_stats",
+        command=("sh", "-c", f"{LVS_SETTLED}ipvsadm -Ln --stats --exact"),
+        parse=ipvsadm.parse_stats,
         when="around",
         roles=("director",),
         engines=("ipvs",),
@@ -164,6 +213,7 @@ PROBES: tuple[Probe, ...] = (
         roles=("director",),
         engines=("nft",),
     ),
+    Probe(name="hardware", command=("sh", "-c", DUMP), parse=hardware.parse, when="once", roles=("director",)),
     Probe(name="lscpu", command=("lscpu", "-J"), parse=lscpu.parse, when="once", machine=True),
     Probe(name="sysctl", command=("sysctl", "-a", "-r", _SYSCTLS), parse=sysctl.parse, when="once"),
 )
@@ -196,20 +246,22 @@ def select(
     *,
     role: str,
     interfaces: Iterable[str],
-    engine: str | None,
+    engine: str | Collection[str] | None,
     names: Sequence[str] | str,
     shared_machine: bool,
 ) -> list[Probe]:
     """Probes for one host at one moment, one for each interface where that applies.
 
-    `names` are the scenario's: "all" or a list. With `shared_machine`, machine-wide probes are the director's alone.
+    `engine`: the case's, or all of the run; `names` are the scenario's: "all" or a list. With `shared_machine` another
+    host of the machine answers for it; the director always answers for its own.
     """
+    engines = {engine} if isinstance(engine, str) else set(engine or ())
     chosen = []
     for probe in PROBES:
         wanted = probe.when in when and role in probe.roles and (names == "all" or probe.name in names)
         if not wanted or (probe.machine and shared_machine and role != "director"):
             continue
-        if probe.engines is not None and engine not in probe.engines:
+        if probe.engines is not None and not engines & set(probe.engines):
             continue
         if probe.per_interface:
             chosen += [

@@ -21,6 +21,7 @@ _Schema = Mapping[str, Any]
 _EXPECTED = {
     "string_type": "a text",
     "int_type": "a whole number",
+    "float_type": "a number",
     "bool_type": "true or false",
     "tuple_type": "a list",
     "dict_type": "keys and values",
@@ -97,8 +98,9 @@ def _locate(loc: Sequence[str | int], schema: _Schema, data: Any) -> tuple[KeyPa
 
 def _member(node: _Schema, part: str | int) -> _Schema:
     members: dict[Any, _Schema] = node.get("properties", {})
-    others = node.get("additionalProperties")
-    return members.get(part) or (others if isinstance(others, dict) else {})
+    # Of a mapping whose keys the user names; with a pattern for them its values stand below that.
+    others = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
+    return members.get(part) or next((other for other in others if isinstance(other, dict)), {})
 
 
 def _definition(schema: _Schema, node: _Schema) -> _Schema:

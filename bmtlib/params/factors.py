@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from bmtlib.params.units import FileSize, Params, size_text
 
-Level = int | bool
+Level = int | bool | str
 T = TypeVar("T")
 
 
@@ -25,6 +25,9 @@ def _all_different(levels: tuple[T, ...]) -> tuple[T, ...]:
 # One type for a key and for the levels that stand in for it.
 Concurrency = Annotated[int, Field(ge=1, le=10_000_000)]
 Threads = Annotated[int, Field(ge=1, le=64)]
+Queues = Annotated[int, Field(ge=1, le=256)]
+# Names become parts of folder names.
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 # A list in YAML, kept immutable.
 _Levels = Annotated[tuple[T, ...], Field(strict=False, min_length=1), AfterValidator(_all_different)]
@@ -42,6 +45,28 @@ class Factors(TypedDict, total=False):
         _Levels[Threads],
         Field(description="Varies the threads of the arms of kind proxy; other arms have one case without this level."),
     ]
+    queues: Annotated[
+        _Levels[Queues],
+        Field(
+            description="Varies the director's receive queues (nic.channels), their IRQs over its CPUs; where its "
+            "interfaces have no queues to choose, the CPUs that RPS gives packets to. Not for arms of kind direct."
+        ),
+    ]
+    lever: Annotated[
+        _Levels[Slug],
+        Field(description="Varies the director's settings: names under `levers`. Not for arms of kind direct."),
+    ]
+
+
+# Of the director: clients that ask the web hosts directly do not notice them.
+DIRECTOR_FACTORS = ("queues", "lever")
+
+
+def varies(factor: str, kind: str) -> bool:
+    """Whether an arm of this kind has a case for each level of a factor."""
+    if factor == "threads":
+        return kind == "proxy"
+    return kind != "direct" or factor not in DIRECTOR_FACTORS
 
 
 def combinations(factors: Factors, kind: str) -> list[dict[str, Level]]:
@@ -50,7 +75,7 @@ def combinations(factors: Factors, kind: str) -> list[dict[str, Level]]:
     >>> combinations({"file_size": (1024, 5120), "threads": (1, 2)}, "l2dsr")
     [{'file_size': 1024}, {'file_size': 5120}]
     """
-    levels: dict[str, Any] = {name: values for name, values in factors.items() if name != "threads" or kind == "proxy"}
+    levels: dict[str, Any] = {name: values for name, values in factors.items() if varies(name, kind)}
     return [dict(zip(levels, choice, strict=True)) for choice in product(*levels.values())]
 
 
@@ -61,7 +86,7 @@ def level_text(factor: str, level: Level) -> str:
     ('5 KiB', 'yes', '2')
     """
     if factor == "file_size":
-        return size_text(level)
+        return size_text(int(level))
     if isinstance(level, bool):
         return "yes" if level else "no"
     return str(level)

@@ -5,15 +5,32 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from bmtlib.params.factors import Concurrency, Factors, Level, Threads, combinations, slug
-from bmtlib.params.units import Breach, Duration, FileSize, Params, rules_broken
+from bmtlib.params.arms import KINDS, AnyLvsArm, Arm, DirectArm, Kind, L2dsrArm, L3dsrArm, LvsArm, NatArm, ProxyArm
+from bmtlib.params.claim import Claim, claim_breaches
+from bmtlib.params.document import closest
+from bmtlib.params.factors import Concurrency, Factors, Level, Slug, combinations, slug, varies
+from bmtlib.params.lever import Lever, director_tuning
+from bmtlib.params.units import Breach, FileSize, Params, rules_broken
 
-Kind = Literal["direct", "proxy", "l2dsr"]
-KINDS: tuple[str, ...] = get_args(Kind)
+__all__ = [
+    "KINDS",
+    "AnyLvsArm",
+    "Arm",
+    "DirectArm",
+    "Kind",
+    "L2dsrArm",
+    "L3dsrArm",
+    "Load",
+    "LvsArm",
+    "NatArm",
+    "ProxyArm",
+    "Scenario",
+    "resolve",
+]
 
 # A run of so many cases takes days: rather a typing error in a list of levels than a wish.
 _MOST_CASES = 10_000
@@ -56,105 +73,6 @@ class Load(Params):
         return self
 
 
-class DirectArm(Params):
-    """Clients ask the web hosts directly: what the hosts can do without a load balancer."""
-
-    kind: Literal["direct"] = "direct"
-
-
-class Timeouts(Params):
-    """HAProxy's timeouts. The defaults are the seed's."""
-
-    connect: Duration = Field(default="210s", description="timeout connect")
-    client: Duration = Field(default="200s", description="timeout client")
-    server: Duration = Field(default="200s", description="timeout server")
-    http_request: Duration = Field(default="180s", description="timeout http-request (mode http)")
-    http_keep_alive: Duration = Field(default="180s", description="timeout http-keep-alive (mode http)")
-
-
-class ProxyArm(Params):
-    """A proxy on the director ends every connection and opens one of its own to a web host. Defaults: the seed's."""
-
-    kind: Literal["proxy"] = "proxy"
-    engine: Literal["haproxy"] = Field(default="haproxy", description="The proxy's program.")
-    threads: Threads = Field(default=1, description="nbthread; each thread gets a CPU of the director for itself.")
-    mode: Literal["http", "tcp"] = Field(
-        default="http", description="http reads each request; tcp only passes bytes on."
-    )
-    balance: Literal["roundrobin", "leastconn", "source", "static-rr", "random"] = Field(
-        default="roundrobin", description="How HAProxy chooses a web host."
-    )
-    maxconn: Annotated[int, Field(ge=1, le=_INT_MAX)] | Literal["auto"] = Field(
-        default="auto", description="Connections at one time; auto: as many as the limit of open files allows."
-    )
-    backlog: int = Field(
-        default=15_000, ge=1, le=_INT_MAX, description="Length of the listen queue; somaxconn bounds it."
-    )
-    retries: int = Field(
-        default=3, ge=0, le=1000, description="Further tries when a web host does not take a connection."
-    )
-    redispatch: bool = Field(default=True, description="option redispatch: the last try goes to another web host.")
-    checks: bool = Field(
-        default=False, description="Health checks. Off, because LVS has none: the comparison stays fair."
-    )
-    dontlognull: bool = Field(
-        default=True, description="option dontlognull: no log line for a connection without data."
-    )
-    bufsize: int = Field(default=16_384, ge=1024, le=16 * 1024**2, description="tune.bufsize, bytes.")
-    maxrewrite: int = Field(default=1024, ge=0, description="tune.maxrewrite, bytes: at most half of bufsize.")
-    rate_limit_sessions: int | None = Field(
-        default=None, ge=1, le=_INT_MAX, description="rate-limit sessions, new connections per second; null: no limit."
-    )
-    timeouts: Timeouts = Field(default=Timeouts(), description="HAProxy's timeouts.")
-    log: bool = Field(default=False, description="Send a log line per request to 127.0.0.1:514, as the seed did.")
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        if self.maxrewrite > self.bufsize // 2:
-            why = f"{self.maxrewrite} is more than half of bufsize ({self.bufsize}): HAProxy would silently cut it"
-            raise rules_broken([(("maxrewrite",), why)])
-        return self
-
-
-class L2dsrArm(Params):
-    """The director passes requests on by rewriting MAC addresses; web hosts answer the clients directly."""
-
-    kind: Literal["l2dsr"] = "l2dsr"
-    engine: Literal["auto", "ipvs", "nft"] = Field(
-        default="auto",
-        description="ipvs is LVS; nft (stateless hashing) where the kernel has none; auto: the better one.",
-    )
-    scheduler: Literal["rr", "wrr", "lc", "wlc", "sh", "mh"] = Field(
-        default="rr", description="How LVS chooses a web host (ipvsadm -s). The engine nft always hashes."
-    )
-    upper_threshold: int = Field(
-        default=0,
-        ge=0,
-        le=65_535,
-        description="At so many connections LVS gives a web host no more (ipvsadm -x); 0: never.",
-    )
-    lower_threshold: int = Field(
-        default=0, ge=0, le=65_535, description="Below so many it gets some again (ipvsadm -y); 0: 3/4 of the upper."
-    )
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        breaches: list[Breach] = []
-        lower, upper = self.lower_threshold, self.upper_threshold
-        if upper and lower > upper:
-            why = f"{lower} must not be above upper_threshold ({upper})"
-            breaches.append((("lower_threshold",), why))
-        if lower and not upper:
-            breaches.append((("lower_threshold",), "has no effect without upper_threshold"))
-        if upper and self.engine == "nft":
-            breaches.append((("upper_threshold",), "the engine nft keeps no connections to count; use ipvs or auto"))
-        if breaches:
-            raise rules_broken(breaches)
-        return self
-
-
-Arm = DirectArm | ProxyArm | L2dsrArm
-
 _ARM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
 
 
@@ -167,7 +85,6 @@ def _check_arm_name(name: str) -> str:
 
 
 ArmName = Annotated[str, AfterValidator(_check_arm_name)]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 class Scenario(Params):
@@ -180,14 +97,17 @@ class Scenario(Params):
     )
     arms: dict[ArmName, Annotated[Arm, Field(discriminator="kind")]] = Field(
         min_length=1,
-        description="What is compared: name -> settings. Named direct, proxy or l2dsr an arm needs no `kind`, and none "
-        "of its settings; other names (to compare two settings of one kind) need one.",
+        description="What is compared: name -> settings. Named as a kind (direct, proxy, l2dsr, l3dsr, nat) an "
+        "arm needs no `kind`, and none of its settings; other names (to compare two settings of one kind) need one.",
     )
     webs: int = Field(default=4, ge=1, le=60, description="Web hosts.")
     clients: int = Field(default=4, ge=1, le=200, description="Client hosts, each with one load generator.")
     load: Load = Field(description="What the clients ask for.")
     factors: Factors = Field(
         default=Factors(), description="What is varied: factor -> levels; all combinations are measured."
+    )
+    levers: dict[Slug, Lever] = Field(
+        default={}, description="Settings of the director that the factor `lever` chooses from: name -> settings."
     )
     repetitions: int = Field(default=3, ge=1, le=1000, description="Blocks; each holds every case once.")
     order: Literal["shuffled", "listed"] = Field(
@@ -201,6 +121,16 @@ class Scenario(Params):
     )
     tuning: Slug = Field(
         default="recommended", description="Kernel and nginx settings (params/profiles): recommended, seed or none."
+    )
+
+    director_cpus: int = Field(
+        default=1,
+        ge=1,
+        le=256,
+        description="CPUs that the director needs for the question; a virtual one gets so many, where there are some.",
+    )
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)] = Field(
+        default=(), description="Sentences that the run may prove wrong, each with its rule."
     )
 
     @field_validator("arms", mode="before")
@@ -225,7 +155,15 @@ class Scenario(Params):
         breaches += [
             (("load", "concurrency"), why) for why in _too_few_connections(self.load.concurrency, self.clients)
         ]
+        breaches += [
+            (("arms", name, "weights"), f"needs one for each of the {self.webs} web hosts, found {len(arm.weights)}")
+            for name, arm in self.arms.items()
+            if isinstance(arm, LvsArm) and arm.weights is not None and len(arm.weights) != self.webs
+        ]
         breaches += self._factor_breaches()
+        breaches += self._lever_breaches()
+        kinds = {name: arm.kind for name, arm in self.arms.items()}
+        breaches += [(("claims", *path), why) for path, why in claim_breaches(self.claims, kinds, self.factors)]
         if not breaches:
             breaches = self._case_breaches()
         if breaches:
@@ -236,14 +174,15 @@ class Scenario(Params):
         """Each level must give a valid load and valid arms. No rule joins two factors, so one at a time is enough."""
         breaches: list[Breach] = []
         levels: Mapping[str, Any] = self.factors
-        if "threads" in levels and not any(arm.kind == "proxy" for arm in self.arms.values()):
-            breaches.append((("factors", "threads"), "varies the threads of a proxy, and no arm is of kind proxy"))
         for factor, values in levels.items():
+            arms = [arm for arm in self.arms.values() if varies(factor, arm.kind)]
+            if not arms:
+                what = "the threads of a proxy" if factor == "threads" else "the director"
+                which = "of kind proxy" if factor == "threads" else "of another kind than direct"
+                breaches.append((("factors", factor), f"varies {what}, and no arm is {which}"))
             for i, level in enumerate(values):
                 why: list[str] = []
-                for arm in self.arms.values():
-                    if factor == "threads" and arm.kind != "proxy":
-                        continue
+                for arm in arms:
                     try:
                         resolve(self.load, arm, {factor: level})
                     except ValidationError as error:
@@ -251,6 +190,25 @@ class Scenario(Params):
                 if factor == "concurrency":
                     why += _too_few_connections(level, self.clients)
                 breaches += [(("factors", factor, i), text) for text in dict.fromkeys(why)]
+        return breaches
+
+    def _lever_breaches(self) -> list[Breach]:
+        """Levels of `lever` are names under `levers`; a lever and a number of queues must go together."""
+        breaches: list[Breach] = []
+        for i, name in enumerate(self.factors.get("lever", ())):
+            if (lever := self.levers.get(name)) is None:
+                breaches.append((("factors", "lever", i), f"no lever is named {name!r}; {closest(name, self.levers)}"))
+                continue
+            if "queues" in self.factors and lever.nic.channels is not None:
+                why = "is what the factor `queues` varies; only one of both can"
+                breaches.append((("levers", name, "nic", "channels"), why))
+                continue
+            for queues in self.factors.get("queues", ()):
+                try:
+                    director_tuning(lever, queues)
+                except ValidationError as error:
+                    text = f"with {queues} queues (factors.queues): {error.errors()[0]['msg']}"
+                    breaches.append((("levers", name, "nic"), text))
         return breaches
 
     def _case_breaches(self) -> list[Breach]:
@@ -276,11 +234,13 @@ def _too_few_connections(concurrency: int, clients: int) -> list[str]:
 def resolve(load: Load, arm: Arm, levels: Mapping[str, Level]) -> tuple[Load, Arm]:
     """The load and the arm at a choice of levels. Raises pydantic's ValidationError for a level that is not possible.
 
+    What levels do to the director is not the arm's: `lever.director_tuning`.
+
     >>> load, arm = resolve(Load(concurrency=10, seconds=1), ProxyArm(), {"concurrency": 20, "threads": 2})
     >>> load.concurrency, arm.threads
     (20, 2)
     """
-    own = {factor: level for factor, level in levels.items() if factor not in Load.model_fields}
+    own = {factor: level for factor, level in levels.items() if factor in type(arm).model_fields}
     ofload = {factor: level for factor, level in levels.items() if factor in Load.model_fields}
     return (
         Load.model_validate({**load.model_dump(), **ofload}),

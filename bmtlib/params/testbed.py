@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
 from typing import Annotated, Literal, Self
 
@@ -96,20 +97,69 @@ class PlacementWish(Params):
     )
 
 
+def _check_kernel_argument(word: str) -> str:
+    if not _KERNEL_ARGUMENT.fullmatch(word):
+        raise ValueError(f"{word!r} is not a kernel argument such as 'isolcpus=1': no spaces, no quotes")
+    return word
+
+
+_KERNEL_ARGUMENT = re.compile(r"[a-zA-Z][A-Za-z0-9_.:,=+/-]*", re.ASCII)
+KernelArgument = Annotated[str, AfterValidator(_check_kernel_argument)]
+
+
+class Vm(Params):
+    """The director's virtual machine (testbeds of kind vm)."""
+
+    kernel: str = Field(
+        default="auto",
+        min_length=1,
+        description="auto: this machine's own kernel if it has ip_vs and virtio_net, else the distribution's package, "
+        "unpacked into the cache; or the path of a vmlinuz.",
+    )
+    accel: Literal["auto", "kvm", "tcg"] = Field(
+        default="auto", description="kvm: the CPU runs the guest; tcg: QEMU emulates it; auto: kvm if a trial works."
+    )
+    vcpus: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto", description="Virtual CPUs; auto: the director's CPUs, and at least what the scenario needs."
+    )
+    memory_mib: int = Field(default=1024, ge=256, le=1_048_576, description="Memory of the guest, MiB.")
+    queues: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default="auto", description="Queue pairs of each of its NICs (virtio-net); auto: as many as vCPUs."
+    )
+    ring: Literal[256, 512, 1024] = Field(default=1024, description="Receive ring of each queue, descriptors.")
+    kernel_args: tuple[KernelArgument, ...] = Field(
+        default=(),
+        strict=False,
+        description="Further arguments of the guest's kernel, e.g. [isolcpus=1, nohz_full=1, mitigations=off].",
+    )
+    conn_tab_bits: int | None = Field(
+        default=None, ge=8, le=20, description="Buckets of the IPVS connection table, as a power of two; null: 12."
+    )
+
+
 class Testbed(Params):
     """Where a scenario is measured."""
 
     __test__ = False  # not a test class, whatever pytest makes of the name
 
-    kind: Literal["netns"] = Field(
-        default="netns", description="netns: the whole lab in network namespaces of this machine."
+    kind: Literal["netns", "vm"] = Field(
+        default="netns",
+        description="netns: the whole lab in network namespaces of this machine; vm: the same, but the director is a "
+        "virtual machine with a kernel of its own.",
     )
+    vm: Vm = Field(default=Vm(), description="The virtual machine; for kind vm only.")
     network: Network = Field(default=Network(), description="Addresses.")
     placement: PlacementWish = Field(default=PlacementWish(), description="CPUs.")
     privilege: Literal["auto", "rootless", "root"] = Field(
         default="auto",
         description="rootless needs no rights; root may more; auto: root when started as root.",
     )
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if self.kind != "vm" and self.vm != Vm():
+            raise rules_broken([(("vm",), f"a testbed of kind {self.kind} has no virtual machine; set kind: vm")])
+        return self
 
 
 def address_plan(network: Network, *, clients: int, webs: int) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""`ipvsadm -Ln` and its forms --stats --exact, --rate and -c. Source: ipvsadm 1.31 (ipvsadm.c), ipvsadm(8).
+"""`ipvsadm -Ln` and its forms --stats --exact, --rate, -c and --timeout. Source: ipvsadm 1.31 (ipvsadm.c, ipvsadm(8)).
 
 Every listing has a line per virtual service and, below it, one per real server. Both become rows: a service's own row
 has no server. A service is "address:port", or the number of a firewall mark (protocol FWM).
@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from bmtlib.parsers.reading import COUNT, Lines
 
-_VERSION = r"IP Virtual Server version \d+\.\d+\.\d+ \(size=\d+\)"
+_VERSION = r"IP Virtual Server version \d+\.\d+\.\d+ \(size=(?P<size>\d+)\)"
 _SERVICE = r"(?P<protocol>TCP|UDP|SCTP|FWM) +(?P<service>\S+)"
 _SERVER = r"  -> (?P<server>\S+)"
 
@@ -72,6 +72,17 @@ class RateRow(TypedDict):
     out_packets_per_s: int
     in_bytes_per_s: int
     out_bytes_per_s: int
+
+
+class TimeoutsRow(TypedDict):
+    """How long an entry of the connection table lives, in the order of `ipvsadm --set`.
+
+    tcp_s: ESTABLISHED; tcp_fin_s: FIN_WAIT; udp_s: UDP
+    """
+
+    tcp_s: int
+    tcp_fin_s: int
+    udp_s: int
 
 
 class ConnectionRow(TypedDict):
@@ -197,6 +208,24 @@ def parse_conns(text: str) -> list[ConnectionRow]:
             )
         )
     return rows
+
+
+def parse_timeouts(text: str) -> list[TimeoutsRow]:
+    """`ipvsadm -L --timeout`: one row.
+
+    >>> parse_timeouts("Timeout (tcp tcpfin udp): 900 120 300\\n")
+    [{'tcp_s': 900, 'tcp_fin_s': 120, 'udp_s': 300}]
+    """
+    lines = Lines("ipvsadm", text)
+    match = lines.take(rf"Timeout \(tcp tcpfin udp\): ({COUNT}) ({COUNT}) ({COUNT})", "the timeouts")
+    lines.end()
+    tcp_s, tcp_fin_s, udp_s = map(int, match.groups())
+    return [TimeoutsRow(tcp_s=tcp_s, tcp_fin_s=tcp_fin_s, udp_s=udp_s)]
+
+
+def table_size(text: str) -> int:
+    """Buckets of the connection table, in the heading of `ipvsadm -Ln`: 2 to the power of conn_tab_bits."""
+    return int(Lines("ipvsadm", text).take(_VERSION, "'IP Virtual Server version'")["size"])
 
 
 def _numbers(text: str, heading: str) -> list[tuple[str, str, str | None, list[int]]]:

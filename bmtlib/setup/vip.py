@@ -12,7 +12,8 @@ from bmtlib.setup.change import Change, command
 from bmtlib.setup.sysctl import sysctl_change
 
 
-def _address(host: str, vip: str, interface: str) -> Change:
+def address_change(host: str, vip: str, interface: str) -> Change:
+    """The VIP on an interface."""
     return Change(
         host=host,
         what=f"address {vip}/32 on {interface}",
@@ -33,7 +34,7 @@ def director_vip(host: str, vip: str, interface: str, sysctls: dict[str, str]) -
     A director with two interfaces on one segment would answer ARP on both; arp_ignore=1 leaves one answer.
     """
     arp = sysctl_change(host, "net.ipv4.conf.all.arp_ignore", "1", sysctls, reason="one ARP answer for the VIP")
-    return [*arp, _address(host, vip, interface)]
+    return [*arp, address_change(host, vip, interface)]
 
 
 def web_vip(host: str, vip: str, sysctls: dict[str, str]) -> list[Change]:
@@ -42,7 +43,7 @@ def web_vip(host: str, vip: str, sysctls: dict[str, str]) -> list[Change]:
     return [
         *sysctl_change(host, "net.ipv4.conf.all.arp_ignore", "1", sysctls, reason=reason),
         *sysctl_change(host, "net.ipv4.conf.all.arp_announce", "2", sysctls, reason=reason),
-        _address(host, vip, "lo"),
+        address_change(host, vip, "lo"),
     ]
 
 

@@ -23,6 +23,7 @@ def local(root: Path, name: str) -> LocalHost:
     return LocalHost(
         name=name,
         role=name.rstrip("0123456789"),
+        machine="lab",
         addresses={"front": "192.168.16.2"},
         interfaces={"front": "eth0", "back": "eth0"},
         cpus=frozenset(os.sched_getaffinity(0)),

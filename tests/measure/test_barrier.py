@@ -16,7 +16,13 @@ def clients(client: LocalHost, count: int) -> dict[str, LocalHost]:
     names = [f"client{i:02}" for i in range(1, count + 1)]
     return {
         name: LocalHost(
-            name=name, role="client", addresses={}, interfaces={}, cpus=client.cpus, root=client.root / name
+            name=name,
+            role="client",
+            machine="lab",
+            addresses={},
+            interfaces={},
+            cpus=client.cpus,
+            root=client.root / name,
         )
         for name in names
     }

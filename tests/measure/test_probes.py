@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,14 @@ import pytest
 
 from bmtlib.errors import InputError
 from bmtlib.hosts.host import WORK
-from bmtlib.measure.probes import ALL, BY_NAME, PROBES, Probe, check_names, probe_of, select
+from bmtlib.measure.probes import ALL, BY_NAME, LVS_SETTLED, PROBES, Probe, check_names, probe_of, select
 from bmtlib.params.scenario import ProxyArm
 from bmtlib.setup.haproxy import haproxy_changes
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+LVS = {"ipvsadm", "ipvsadm_stats", "ipvsadm_rate", "ipvsadm_conns", "ipvsadm_timeouts", "ip_vs_percpu"}
 
 
 def chosen(*when: str, **options: Any) -> list[str]:
@@ -89,7 +95,7 @@ def test_a_client() -> None:
     ("engine", "own"),
     [
         ("haproxy", {"haproxy_info", "haproxy_stat"}),
-        ("ipvs", {"ipvsadm", "ipvsadm_stats", "ipvsadm_rate", "ipvsadm_conns", "ip_vs_percpu"}),
+        ("ipvs", LVS),
         ("nft", {"nft_counters"}),
         ("none", set()),
         (None, set()),
@@ -99,6 +105,35 @@ def test_engines_have_probes_of_their_own(engine: str | None, own: set[str]) -> 
     common = set(chosen("around", "during", engine="none"))
     assert set(chosen("around", "during", engine=engine)) == common | own
     assert not own & set(chosen("around", "during", engine=engine, role="web"))
+
+
+def test_a_run_with_several_engines() -> None:
+    common = set(chosen("once"))
+    assert set(chosen("once", engine={"none", "haproxy", "ipvs"})) == common | {"ip_vs_modules"}
+    assert set(chosen("around", engine={"nft", "ipvs"})) == set(chosen("around")) | LVS | {"nft_counters"}
+
+
+def lvs_settled(tmp_path: Path, percpu: str, stats: str) -> float:
+    """Seconds that LVS_SETTLED waits when the kernel shows these, at the most the deadline."""
+    (tmp_path / "percpu").write_text(percpu)
+    (tmp_path / "stats").write_text(stats)
+    (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\ncat {tmp_path}/stats\n")
+    (tmp_path / "ipvsadm").chmod(0o755)
+    script = LVS_SETTLED.replace("/proc/net/ip_vs_stats_percpu", f"{tmp_path}/percpu").replace("left=25", "left=3")
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", f"{script}echo $left"], capture_output=True, text=True, check=True, env=env)
+    assert done.stderr == ""
+    return 3 - int(done.stdout)
+
+
+def test_lvs_counts_are_read_once_they_are_summed_up(tmp_path: Path) -> None:
+    percpu = (GOLDEN / "ip_vs_percpu" / "after.txt").read_text()
+    stats = (GOLDEN / "ipvsadm_stats" / "after.txt").read_text()
+    assert lvs_settled(tmp_path, percpu, stats) == 0
+    late = re.sub(r"^( +~ +)[0-9A-F]+", r"\g<1>1", percpu, flags=re.MULTILINE)
+    assert lvs_settled(tmp_path, late, stats) == 3, "the sum is not that of the CPUs"
+    uneven = re.sub(r"^(TCP +\S+ +)\d+", r"\g<1>1", stats, flags=re.MULTILINE)
+    assert lvs_settled(tmp_path, percpu, uneven) == 3, "the service's count is not that of its servers"
 
 
 def test_moments() -> None:

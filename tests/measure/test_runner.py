@@ -58,7 +58,7 @@ def no_testbed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_run_that_gets_no_testbed_is_marked_as_failed(no_testbed: None, tmp_path: Path) -> None:
     folder = create_run(plan(seconds=5), "quick", tmp_path, {})
     everything = frozenset(os.sched_getaffinity(0))
-    ready = Ready(placement=Placement(director=everything, others=everything), rootless=True)
+    ready = Ready(placement=Placement(director=everything, others=everything), rootless=True, vcpus=None)
     with pytest.raises(FileNotFoundError):
         run_plan(plan(seconds=5), folder, ready)
     final = folder.run_json()
@@ -76,7 +76,7 @@ def test_after_a_run_we_have_all_our_cpus_again(no_testbed: None, tmp_path: Path
     folder = create_run(plan(seconds=5), "quick", tmp_path, {})
     try:
         with pytest.raises(FileNotFoundError):
-            run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True))
+            run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True, vcpus=None))
         assert os.sched_getaffinity(0) == before
     finally:
         os.sched_setaffinity(0, before)
@@ -87,7 +87,7 @@ def test_a_run_is_measured_once(tmp_path: Path, status: str) -> None:
     folder = create_run(plan(seconds=5), "quick", tmp_path, {})
     folder.write_json("run.json", folder.run_json() | {"status": status})
     with pytest.raises(InputError, match=f"measured already: its status is {status}"):
-        run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True))
+        run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True, vcpus=None))
     assert folder.run_json()["status"] == status
     assert list(folder.events()) == []
 
@@ -95,5 +95,5 @@ def test_a_run_is_measured_once(tmp_path: Path, status: str) -> None:
 def test_a_folder_that_is_not_ours_is_not_run_in(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
     with pytest.raises(InputError, match=r"lacks run\.json"):
-        run_plan(plan(seconds=5), RunDir(tmp_path), Ready(placement=place("auto"), rootless=True))
+        run_plan(plan(seconds=5), RunDir(tmp_path), Ready(placement=place("auto"), rootless=True, vcpus=None))
     assert os.sched_getaffinity(0) == before

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from bmtlib.params.load_yaml import load_profile, names, profile_sets
-from bmtlib.params.profile import Profile, Role
+from bmtlib.params.profile import Profile, Role, hardware_keys
 
 ROLES = get_args(Role)
 
@@ -24,19 +24,20 @@ def test_nginx_settings_are_for_web_hosts_only(name: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_recommended_setting_holds_and_has_a_source(role: str) -> None:
-    for setting in load_profile(f"recommended-{role}").sysctl.values():
+    profile = load_profile(f"recommended-{role}")
+    for setting in [*profile.sysctl.values(), *profile.reasons.values()]:
         assert setting.holds
         assert setting.source
 
 
 def test_the_seeds_settings_are_all_there() -> None:
     client, web, director = (load_profile(f"seed-{role}") for role in ("client", "web", "director"))
-    assert (len(client.sysctl), len(web.sysctl), len(director.sysctl)) == (27, 30, 30)
+    assert (len(client.sysctl), len(web.sysctl), len(director.sysctl)) == (27, 30, 31)
 
     def values(profile: Profile) -> dict[str, str]:
         return {key: setting.value for key, setting in profile.sysctl.items()}
 
-    assert values(web) == values(director)
+    assert values(web) | {"kernel.numa_balancing": "0"} == values(director)
     different = {key for key in client.sysctl if values(client)[key] != values(web)[key]}
     assert different == {"net.core.somaxconn", "net.ipv4.tcp_max_orphans", "net.ipv4.tcp_max_tw_buckets"}
     assert set(web.sysctl) - set(client.sysctl) == {
@@ -61,6 +62,19 @@ def test_what_the_study_set_in_vain_is_marked(role: str) -> None:
         assert not profile.sysctl[f"net.ipv4.{key}"].holds
     assert not profile.sysctl["vm.swappiness"].holds
     assert not profile.sysctl["net.netfilter.nf_conntrack_max"].holds
+
+
+def test_the_seeds_chapter_on_cores_and_irqs() -> None:
+    director = load_profile("seed-director")
+    assert hardware_keys(director) == {
+        "nic.channels": 4,
+        "nic.ring_rx": 2047,
+        "nic.ring_tx": 2047,
+        "nic.txqueuelen": 30000,
+        "irq.cpus": "6-10",
+        "cpu.isolate": "0-12",
+    }
+    assert {key for key, reason in director.reasons.items() if not reason.holds} == {"nic.txqueuelen", "cpu.isolate"}
 
 
 def test_listen_queues_fit_somaxconn() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from bmtlib.params.arms import DirectArm, L2dsrArm, LvsTimeouts, ProxyArm
 from bmtlib.params.check import check
 from bmtlib.params.document import read_document
 from bmtlib.params.factors import combinations, level_text, slug
 from bmtlib.params.load_yaml import to_yaml
-from bmtlib.params.scenario import DirectArm, L2dsrArm, Load, ProxyArm, Scenario, resolve
+from bmtlib.params.scenario import Load, Scenario, resolve
 from bmtlib.params.units import parse_size, size_text
 
 GOOD: dict[str, Any] = {
@@ -96,10 +97,21 @@ def test_combinations_leave_threads_to_proxies() -> None:
     assert combinations(scenario().factors, "proxy") == [{}]
 
 
+def test_combinations_leave_the_director_out_of_the_direct_arm() -> None:
+    levers = {"a": {"text": "x"}, "b": {"text": "y"}}
+    factors = scenario(levers=levers, factors={"lever": ["a", "b"], "queues": [1, 2]}).factors
+    assert combinations(factors, "direct") == [{}]
+    for kind in ("proxy", "l2dsr", "l3dsr", "nat"):
+        assert combinations(factors, kind) == [
+            {"queues": queues, "lever": lever} for queues in (1, 2) for lever in ("a", "b")
+        ]
+
+
 def test_names_of_levels() -> None:
-    levels = {"file_size": 64 * 1024, "concurrency": 200, "keepalive": False, "threads": 2}
+    levels: dict[str, Any] = {"file_size": 64 * 1024, "concurrency": 200, "keepalive": False, "threads": 2}
     assert slug("proxy", levels) == "proxy-file_size-64kib-concurrency-200-keepalive-no-threads-2"
     assert [level_text(*item) for item in levels.items()] == ["64 KiB", "200", "no", "2"]
+    assert slug("nat", {"lever": "small-ring", "queues": 2}) == "nat-lever-small-ring-queues-2"
 
 
 def test_resolve_changes_only_what_a_level_stands_for() -> None:
@@ -108,7 +120,8 @@ def test_resolve_changes_only_what_a_level_stands_for() -> None:
     new_load, new_arm = resolve(load, arm, levels)
     assert new_load == Load(concurrency=100, requests=100, file_size=1, keepalive=True)
     assert new_arm == ProxyArm(retries=1, threads=8)
-    assert resolve(load, arm, {}) == (load, arm)
+    assert resolve(load, arm, {}) == resolve(load, arm, {"queues": 2, "lever": "small-ring"}) == (load, arm)
+    assert resolve(load, DirectArm(), {"threads": 2})[1] == DirectArm()
     with pytest.raises(ValidationError, match="101 is more than the 100 requests"):
         resolve(load, arm, {"concurrency": 101})
 
@@ -121,10 +134,38 @@ def test_thresholds_of_lvs() -> None:
         L2dsrArm(upper_threshold=100, lower_threshold=101)
 
 
+@pytest.mark.parametrize("kind", ["l2dsr", "l3dsr", "nat"])
+def test_settings_of_lvs(kind: str) -> None:
+    arm = {"scheduler": "wlc", "weights": [1, 2, 3, 20], "timeouts": {"tcp_fin": 10}, "conntrack": False}
+    found = scenario(arms={kind: arm}).arms[kind]
+    assert found.weights == (1, 2, 3, 20)
+    assert found.of_lvs_alone() == {
+        "scheduler": "wlc",
+        "weights": (1, 2, 3, 20),
+        "timeouts": LvsTimeouts(tcp_fin=10),
+        "conntrack": False,
+    }
+    assert scenario(arms={kind: None}).arms[kind].of_lvs_alone() == {}
+    with pytest.raises(ValidationError, match="needs one for each of the 5 web hosts, found 4"):
+        scenario(arms={kind: arm}, webs=5)
+    with pytest.raises(ValidationError, match="more than 20 times"):
+        scenario(arms={kind: arm | {"weights": [1, 2, 3, 21]}})
+    with pytest.raises(ValidationError, match="takes no notice of weights"):
+        scenario(arms={kind: arm | {"scheduler": "lc"}})
+    assert scenario(arms={kind: {"scheduler": "rr", "weights": [2, 2, 2, 2]}})
+
+
 def test_random_damage_is_always_explained() -> None:
     """Whatever stands somewhere in the values: it is accepted, or every line of the errors names a key."""
     chance = random.Random(5)
-    whole = Scenario.model_validate(GOOD | {"factors": {"file_size": [1], "threads": [1]}, "probes": ["nstat"]})
+    claim = {"text": "x", "metric": "wait_p50_ms", "of": {"arm": "nat"}, "is": "above", "limit": 1}
+    lever = {"text": "x", "nic": {"ring_rx": 64, "features": {"gro": False}}, "irq": {"cpus": "all"}}
+    whole = Scenario.model_validate(
+        GOOD
+        | {"factors": {"file_size": [1], "threads": [1], "queues": [1], "lever": ["a"]}, "probes": ["nstat"]}
+        | {"arms": {"proxy": {}, "nat": {"scheduler": "wrr", "weights": [1, 2, 3, 4], "timeouts": {"tcp": 9}}}}
+        | {"levers": {"a": lever}, "claims": [claim]}
+    )
     junk = [None, True, -1, 0, 3, 10**400, 1.5, "", "x", "proxy", [], [1, 1], ["a"], {}, {"kind": "proxy"}, {"a": {}}]
     for _ in range(600):
         data = copy.deepcopy(whole.model_dump(mode="json"))

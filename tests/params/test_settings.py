@@ -81,5 +81,5 @@ def test_a_setting_of_several_lines_is_shown_on_one() -> None:
 
 def test_all_errors_at_once() -> None:
     with pytest.raises(InputError) as caught:
-        load_inputs("quick", "netns", ["webs=0", "load.secnds=1", "repetitions=x", "testbed.kind=vm"])
+        load_inputs("quick", "netns", ["webs=0", "load.secnds=1", "repetitions=x", "testbed.kind=wm"])
     assert len(caught.value.what.splitlines()) == 4

@@ -12,7 +12,7 @@ import pytest
 
 from bmtlib.cpus import parse_list
 from bmtlib.errors import InputError
-from bmtlib.params.scenario import ProxyArm, Timeouts
+from bmtlib.params.arms import ProxyArm, Timeouts
 from bmtlib.setup.change import Change
 from bmtlib.setup.haproxy import check_proxy, haproxy_changes, largest_maxconn
 

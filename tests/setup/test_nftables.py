@@ -1,75 +1,20 @@
-"""Layer-2 Direct Server Return: the rules for LVS and for nftables."""
+"""Layer-2 Direct Server Return on nftables: its rules."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
 
-from bmtlib.params.scenario import L2dsrArm
 from bmtlib.setup.change import Change
-from bmtlib.setup.lvs import ipvs_changes, ipvs_rules
 from bmtlib.setup.nftables import nft_changes
 from bmtlib.setup.template import render
 
-SERVERS = {"web01": "172.16.0.101", "web02": "172.16.0.102"}
 MACS = ("02:00:ac:10:00:65", "02:00:ac:10:00:66", "02:00:ac:10:00:67")
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-
-
-def rules(**options: Any) -> list[str]:
-    return ipvs_rules(L2dsrArm(**options), servers=SERVERS, vip="192.168.16.100", port=80).splitlines()
-
-
-def test_rules_in_the_form_of_ipvsadm_save() -> None:
-    """As `ipvsadm -Sn` prints them."""
-    assert rules() == [
-        "-A -t 192.168.16.100:80 -s rr",
-        "-a -t 192.168.16.100:80 -r 172.16.0.101:80 -g -w 1",
-        "-a -t 192.168.16.100:80 -r 172.16.0.102:80 -g -w 1",
-    ]
-
-
-@pytest.mark.parametrize("scheduler", ["rr", "wrr", "lc", "wlc", "sh", "mh"])
-def test_schedulers(scheduler: str) -> None:
-    assert rules(scheduler=scheduler)[0] == f"-A -t 192.168.16.100:80 -s {scheduler}"
-
-
-def test_thresholds() -> None:
-    with_both = rules(upper_threshold=35_000, lower_threshold=30_000)
-    assert with_both[1] == "-a -t 192.168.16.100:80 -r 172.16.0.101:80 -g -w 1 -x 35000 -y 30000"
-    assert rules(upper_threshold=7)[2].endswith(" -x 7 -y 0")
-
-
-def ipvs() -> Change:
-    (change,) = ipvs_changes("director", L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=80)
-    return change
-
-
-def test_ipvs_is_one_step_that_takes_back_its_own_service_alone() -> None:
-    change = ipvs()
-    assert change.do.argv == ("ipvsadm", "--restore")
-    assert change.undo.argv == ("ipvsadm", "-D", "-t", "10.0.0.9:80")
-    assert change.do.stdin.endswith("\n")
-    assert change.expect == "2"
-
-
-@pytest.mark.parametrize(("listed", "count"), [(SERVERS, "2"), ({"web01": "172.16.0.101"}, "1"), ({}, "0")])
-def test_the_check_of_ipvs_counts_our_servers(listed: dict[str, str], count: str, tmp_path: Any) -> None:
-    """A stand-in prints what `ipvsadm -Sn` would: ours and somebody else's service."""
-    other = ipvs_rules(L2dsrArm(), servers=SERVERS, vip="10.0.0.9", port=8080)
-    saved = ipvs_rules(L2dsrArm(), servers=listed, vip="10.0.0.9", port=80) + other
-    (tmp_path / "saved").write_text(saved)
-    (tmp_path / "ipvsadm").write_text(f"#!/bin/sh\n[ $1 = -Sn ] && cat {tmp_path}/saved\n")
-    (tmp_path / "ipvsadm").chmod(0o755)
-    check = ipvs().check
-    assert check is not None
-    done = subprocess.run(check.argv, capture_output=True, text=True, check=False, env={"PATH": f"{tmp_path}:{PATH}"})
-    assert done.stdout.strip() == count
 
 
 def nft(macs: tuple[str, ...] = MACS, device: str = "eth0", back: str = "eth1") -> Change:

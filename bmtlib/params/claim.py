@@ -1,0 +1,94 @@
+"""Claims of a scenario: sentences that may be wrong, each with the rule that decides it once the run is over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from bmtlib.params.factors import Factors, Level, combinations, level_text
+from bmtlib.params.units import Breach, Params, parse_size
+
+# What a claim may be about: one value per block, as analysis.claims computes it.
+Metric = Literal[
+    "requests_per_s",
+    "spread_requests_per_s",
+    "wait_p50_ms",
+    "wait_p99_ms",
+    "failed_share",
+    "director_cpu_us_per_request",
+    "director_bytes_per_request",
+    "ipvs_cpu_share",
+    "packet_cpu_share",
+    "drops_nic",
+    "drops_backlog",
+    "drops_ip",
+    "drops_syn",
+    "drops_accept",
+    "drops_socket",
+    "syn_retransmits",
+]
+METRICS: tuple[str, ...] = get_args(Metric)
+
+
+def _levels(value: object) -> object:
+    """A file size may be written as under `factors`: 5 KiB."""
+    if isinstance(value, dict) and "file_size" in value:
+        return {**value, "file_size": parse_size(value["file_size"])}
+    return value
+
+
+class Cases(Params):
+    """Which cases a claim is about."""
+
+    arm: str = Field(description="Name of an arm of the scenario.")
+    levels: Annotated[dict[str, Level], BeforeValidator(_levels)] = Field(
+        default={}, description="Factor -> level, of those under `factors`; a factor that is not named: all its levels."
+    )
+
+
+class Claim(Params):
+    """A sentence that may be wrong. Only an interval that lies wholly on one side of `limit` decides it."""
+
+    model_config = ConfigDict(serialize_by_alias=True)  # so that `is` is the key in plan.json too
+
+    text: str = Field(min_length=1, max_length=300, description="The claim, as one sentence that may be wrong.")
+    metric: Metric = Field(description="What is looked at: one value per block (data/README.md has the list).")
+    of: Cases = Field(description="The cases that the claim is about.")
+    over: Cases | None = Field(
+        default=None, description="With it: the ratio of / over, paired by block; without: the value itself."
+    )
+    is_: Literal["above", "below"] = Field(alias="is", description="On which side of `limit` the claim says it is.")
+    limit: float = Field(description="A ratio with `over`, else in the metric's own unit.")
+    source: str = Field(default="", max_length=300, description="Who says so, or why it is expected.")
+
+
+def claim_breaches(claims: Sequence[Claim], kinds: Mapping[str, str], factors: Factors) -> list[Breach]:
+    """What is wrong with claims beside a scenario's arms (name -> kind) and factors; key paths below `claims`."""
+    breaches: list[Breach] = []
+    for i, claim in enumerate(claims):
+        for side in ("of", "over"):
+            cases: Cases | None = getattr(claim, side)
+            if cases is not None:
+                breaches += [((i, side, *path), why) for path, why in _cases_breaches(cases, kinds, factors)]
+        if claim.over is not None and claim.over == claim.of:
+            breaches.append(((i, "over"), "is the same cases as `of`: their ratio is always 1"))
+    return breaches
+
+
+def _cases_breaches(cases: Cases, kinds: Mapping[str, str], factors: Factors) -> list[Breach]:
+    if cases.arm not in kinds:
+        return [(("arm",), f"the scenario has no arm {cases.arm!r}; it has {', '.join(kinds)}")]
+    found = combinations(factors, kinds[cases.arm])
+    breaches: list[Breach] = []
+    for factor, level in cases.levels.items():
+        known = list(dict.fromkeys(choice[factor] for choice in found if factor in choice))
+        if not known:
+            why = f"the scenario does not vary {factor!r} for the arm {cases.arm!r}"
+            breaches.append((("levels", factor), why))
+        # True == 1: a level is compared with its type.
+        elif (type(level), level) not in {(type(one), one) for one in known}:
+            all_levels = ", ".join(level_text(factor, one) for one in known)
+            breaches.append((("levels", factor), f"{level!r} is no level of {factor!r}: {all_levels}"))
+    return breaches
