@@ -1,7 +1,8 @@
 """What bmtlib itself costs, on this machine, now: prints figures, judges nothing.
 
-    .venv/bin/python benchmarks/overhead.py [--pairs 5]
+    .venv/bin/python benchmarks/overhead.py [--pairs 5] [--vm]
 
+0. With --vm nothing but this: a virtual director's boot, the first request it forwards, and 2. on it.
 1. A lab of 25 web hosts, 30 clients and a director: time until every web host answers, and until it is gone.
 2. One case: seconds beside warm-up and load.
 3. requests/s of ab under bmtlib against the same ab commands from a bare shell script, in the same lab, pair by pair.
@@ -18,21 +19,56 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from bmtlib.hosts.host import WORK
 from bmtlib.hosts.netns import NetnsHost, environment
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.load import ab_command
+from bmtlib.measure.preflight import PROOF_BYTES, fetch
 from bmtlib.measure.runner import Ready, check
 from bmtlib.measure.session import Session
 from bmtlib.parsers import ab
 from bmtlib.plan import Case
 from bmtlib.run import Loaded, load
 from bmtlib.rundir import RunDir
+from bmtlib.setup.nginx import file_name
+
+
+def _silent(*args: Any, **fields: Any) -> None:
+    """Where a case tells of its phases."""
 
 
 def open_session(loaded: Loaded, ready: Ready) -> Session:
-    return Session(loaded.plan, placement=ready.placement, rootless=ready.rootless, run_id="benchmark")
+    return Session(
+        loaded.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="benchmark"
+    )
+
+
+def case_times(session: Session, cases: Iterable[Case], folder: RunDir) -> None:
+    for case in cases:
+        record = CaseRun(case, session, folder, _silent).run()
+        beside = sum(record["phase_s"].values()) - record["phase_s"].get("warmup", 0) - (record["window_s"] or 0)
+        print(
+            f"  case {case.id}: {record['status']}, {beside:.2f} s beside warm-up and load, skew {record['skew_ms']} ms"
+        )
+
+
+def vm_times(folder: RunDir) -> None:
+    loaded = load("quick", "vm", ["repetitions=2", "load.seconds=4", "load.warmup_seconds=1"])
+    ready = check(loaded.plan)
+    started = time.monotonic()
+    with open_session(loaded, ready) as session:
+        about = session.lab.about or {}
+        print(f"virtual director ({about['accelerator']}, {about['vcpus']} vCPUs): SSH open after {about['boot_s']} s")
+        run = CaseRun(next(case for case in loaded.plan.cases if case.kind == "l2dsr"), session, folder, _silent)
+        run.in_place.put()
+        fetch(session.lab.role("client")[0], f"{WORK}/first", [f"{run.base}/preflight/{file_name(PROOF_BYTES)}"])
+        print(f"  first request forwarded after {time.monotonic() - started:.1f} s, tuning and web hosts included")
+        run.in_place.take_down()
+        case_times(session, loaded.plan.cases, folder)
 
 
 def lab_times(folder: RunDir) -> None:
@@ -43,16 +79,11 @@ def lab_times(folder: RunDir) -> None:
     session = open_session(loaded, ready)
     built = time.monotonic() - started
     case = next(case for case in loaded.plan.cases if case.kind == "direct")
-    run = CaseRun(case, session, folder, lambda *args, **fields: None)
+    run = CaseRun(case, session, folder, _silent)
     run.prove()
     answering = time.monotonic() - started
     print(f"lab of 56 hosts: up in {built:.2f} s, every web host has answered after {answering:.2f} s")
-    for case in loaded.plan.cases:
-        record = CaseRun(case, session, folder, lambda *args, **fields: None).run()
-        beside = sum(record["phase_s"].values()) - record["phase_s"].get("warmup", 0) - (record["window_s"] or 0)
-        print(
-            f"  case {case.id}: {record['status']}, {beside:.2f} s beside warm-up and load, skew {record['skew_ms']} ms"
-        )
+    case_times(session, loaded.plan.cases, folder)
     started = time.monotonic()
     session.close()
     print(f"  down in {time.monotonic() - started:.2f} s")
@@ -78,7 +109,7 @@ def bare_rate(session: Session, case: Case, run: CaseRun) -> float:
 
 
 def our_rate(session: Session, case: Case, folder: RunDir) -> float:
-    record = CaseRun(case, session, folder, lambda *args, **fields: None).run()
+    record = CaseRun(case, session, folder, _silent).run()
     return float(
         sum(client["completed"] for client in record["clients"])
         / max(client["seconds"] for client in record["clients"])
@@ -93,14 +124,13 @@ def pairs(folder: RunDir, count: int) -> None:
             case = next(case for case in loaded.plan.cases if case.kind == kind)
             ratios = []
             for number in range(count):
-                run = CaseRun(case, session, folder, lambda *args, **fields: None)
-                changes = run.changes()
+                run = CaseRun(case, session, folder, _silent)
                 first_ours = number % 2 == 0
                 ours = our_rate(session, case, folder) if first_ours else 0.0
-                session.lab.director.apply(changes)
+                run.in_place.put()
                 run.warm_up()
                 bare = bare_rate(session, case, run)
-                session.lab.director.undo(changes)
+                run.in_place.take_down()
                 ours = ours or our_rate(session, case, folder)
                 ratios.append(ours / bare)
                 figures = f"bmtlib {ours:,.0f}/s, bare shell {bare:,.0f}/s, ratio {ratios[-1]:.3f}"
@@ -123,7 +153,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--run", type=Path, default=Path(__file__).parent.parent / "data" / "demo")
+    parser.add_argument("--vm", action="store_true")
     options = parser.parse_args()
+    if options.vm:
+        with tempfile.TemporaryDirectory() as folder:
+            vm_times(RunDir(folder))
+        return
     with tempfile.TemporaryDirectory() as folder:
         lab_times(RunDir(folder))
         pairs(RunDir(folder), options.pairs)

@@ -23,7 +23,12 @@ _SET = click.option(
     metavar="KEY=VALUE",
     help="Override one value, e.g. load.concurrency=400 or testbed.placement.director_cpus=1. Repeatable.",
 )
-_TESTBED = click.option("--testbed", default="netns", show_default=True, help="Name in params/testbeds, or a file.")
+_TESTBED = click.option(
+    "--testbed",
+    default="netns",
+    show_default=True,
+    help="Name in params/testbeds, or a file; auto: the one with the best LVS that this machine can have now.",
+)
 
 
 class _Verbs(click.Group):
@@ -74,6 +79,7 @@ def run(scenarios: tuple[str, ...], testbed: str, settings: tuple[str, ...], out
     Examples:
       bmt run quick
       bmt run quick --set load.concurrency=400 --set repetitions=5
+      bmt run quick --testbed vm
       bmt run file-size --out /tmp/runs
     """
     from bmtlib.batch import run_scenario
@@ -173,7 +179,7 @@ def lab_up(scenario: str, testbed: str, settings: tuple[str, ...], arm: str) -> 
     from bmtlib.run import load
 
     state = kept.up(load(scenario, testbed, settings), arm)
-    click.echo(f"{len(state.hosts)} hosts are up; arm {arm}; the service is {state.url}")
+    click.echo(f"{len(state.names)} hosts are up; arm {arm}; the service is {state.url}")
     click.echo(f"try:  bmt lab shell client01   then   curl -sI {state.url}\nend:  bmt lab down")
 
 

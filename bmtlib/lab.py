@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.hosts.netns import NetnsHost, environment, nsenter
@@ -19,6 +21,8 @@ from bmtlib.measure.runner import check
 from bmtlib.measure.session import Session
 from bmtlib.plan import plan_from_json
 from bmtlib.run import Loaded
+from bmtlib.testbeds.vm import VmLab
+from bmtlib.testbeds.way_in import WayIn
 
 _DOWN_DEADLINE_S = 10
 
@@ -27,15 +31,20 @@ _DOWN_DEADLINE_S = 10
 class State:
     """The kept lab. `pid` holds it; `started_ticks` tells that process from a later one with the same number.
 
-    `hosts` is name -> process id to enter by.
+    `hosts` is name -> process id to enter by; `way_in` that to a director that is a virtual machine.
     """
 
     pid: int
     started_ticks: int
     rootless: bool
     hosts: dict[str, int]
+    way_in: dict[str, Any] | None
     arm: str
     url: str
+
+    @property
+    def names(self) -> list[str]:
+        return [*(["director"] if self.way_in else []), *self.hosts]
 
 
 def _file() -> Path:
@@ -69,13 +78,13 @@ def _need_state() -> State:
 
 def host_names() -> list[str]:
     state = read_state()
-    return list(state.hosts) if state else []
+    return state.names if state else []
 
 
 def up(loaded: Loaded, arm: str) -> State:
     """Start the process that holds the lab; returns when the service can be asked."""
     if (state := read_state()) is not None:
-        raise InputError(f"a lab of {len(state.hosts)} hosts is already up", where=str(_file()), todo="bmt lab down")
+        raise InputError(f"a lab of {len(state.names)} hosts is already up", where=str(_file()), todo="bmt lab down")
     if arm not in loaded.plan.scenario.arms:
         raise InputError(f"the scenario has no arm {arm!r}", todo=f"--arm {' | '.join(loaded.plan.scenario.arms)}")
     check(loaded.plan)
@@ -100,11 +109,21 @@ def up(loaded: Loaded, arm: str) -> State:
 def shell(host: str, words: list[str]) -> None:
     """Become a shell, or `words`, on a host of the lab. Does not return."""
     state = _need_state()
+    if host not in state.names:
+        raise InputError(f"the lab has no host {host!r}", todo=f"one of {', '.join(state.names)}")
     if host not in state.hosts:
-        raise InputError(f"the lab has no host {host!r}", todo=f"one of {', '.join(state.hosts)}")
+        assert state.way_in is not None
+        _ssh(WayIn(**state.way_in), words)
     enter = nsenter(state.hosts[host], rootless=state.rootless, uts=True)
     command = words or ["sh", "-c", f"PS1='{host}# ' exec sh -i"]
     os.execvpe(enter[0], [*enter, *command], environment())
+
+
+def _ssh(way_in: WayIn, words: list[str]) -> NoReturn:
+    """A shell, or `words`, on the virtual director; ends with its exit code."""
+    with way_in.open() as connection:
+        done = connection.run(shlex.join(words), warn=True, in_stream=False) if words else connection.shell(warn=True)
+        sys.exit(done.return_code)
 
 
 def down() -> int:
@@ -118,7 +137,7 @@ def down() -> int:
                 f"the lab's process {state.pid} does not end", todo=f"kill -9 {state.pid}: the kernel does the rest"
             )
         time.sleep(0.02)
-    return len(state.hosts)
+    return len(state.names)
 
 
 def hold(arm: str) -> None:
@@ -127,18 +146,19 @@ def hold(arm: str) -> None:
     plan = plan_from_json(sys.stdin.read())
     ready = check(plan)
     path = _file()
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, run_id="lab") as session:
+    with Session(plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="lab") as session:
         director = session.lab.director
-        director.apply(
-            arm_changes(
-                plan.scenario.arms[arm],
-                session.engines()[arm],
-                director=director,
-                facts=session.facts,
-                webs=session.lab.role("web"),
-                network=plan.testbed.network,
-            )
+        by_host = arm_changes(
+            plan.scenario.arms[arm],
+            session.engines()[arm],
+            director=director,
+            facts=session.facts,
+            webs=session.lab.role("web"),
+            network=plan.testbed.network,
+            cpus=director.cpus,
         )
+        for name in sorted(by_host, key=lambda name: name == director.name):
+            session.lab.hosts[name].apply(by_host[name])
         size = int(plan.cases[0].load.file_size)
         address = session.lab.role("web")[0].addresses["back"] if arm == "direct" else str(plan.testbed.network.vip)
         state = State(
@@ -146,10 +166,12 @@ def hold(arm: str) -> None:
             started_ticks=_ticks(os.getpid()) or 0,
             rootless=ready.rootless,
             hosts={name: host.pid for name, host in session.lab.hosts.items() if isinstance(host, NetnsHost)},
+            way_in=asdict(session.lab.way_in) if isinstance(session.lab, VmLab) else None,
             arm=arm,
             url=f"http://{address}:{plan.testbed.network.port}/dummy_file_{size}",
         )
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)  # it may hold a key
         path.write_text(json.dumps(asdict(state)))
         try:
             print("up", flush=True)

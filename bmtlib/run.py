@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bmtlib.doctor import choose_testbed
 from bmtlib.measure.probes import check_names
 from bmtlib.measure.runner import check, create_run, run_plan
 from bmtlib.params.load_yaml import find_file, load_inputs, load_profile_set, to_yaml
@@ -18,15 +19,26 @@ from bmtlib.rundir import RunDir
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """A plan, its scenario's name, and texts for its run folder by file name: scenario, testbed, profiles."""
+    """A plan, its scenario's name, and texts for its run folder by file name: scenario, testbed, profiles.
+
+    `choice` says which testbed `auto` became and why; empty when the testbed was named.
+    """
 
     name: str
     plan: Plan
     texts: dict[str, str]
+    choice: str = ""
 
 
 def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) -> Loaded:
-    """Read a scenario and a testbed by name or path, with `key=value` overrides. Raises InputError with all errors."""
+    """Read a scenario and a testbed by name or path, with `key=value` overrides. Raises InputError with all errors.
+
+    The testbed `auto` becomes the one with the best LVS that this machine can have now.
+    """
+    choice = ""
+    if testbed == "auto":
+        testbed, why = choose_testbed()
+        choice = f"{testbed}: {why}"
     found, bed = load_inputs(scenario, testbed, settings)
     check_names(found.probes)
     name = find_file("scenarios", scenario).stem
@@ -34,7 +46,7 @@ def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) ->
     for role in ROLES:
         if (profile := load_profile_set(found.tuning, role)) is not None:
             texts[f"profiles/{found.tuning}-{role}.yml"] = to_yaml(profile)
-    return Loaded(name=name, plan=make_plan(found, bed), texts=texts)
+    return Loaded(name=name, plan=make_plan(found, bed), texts=texts, choice=choice)
 
 
 def default_out() -> Path:
@@ -43,10 +55,13 @@ def default_out() -> Path:
     return (Path.cwd() if root.name == "share" else root) / "data"
 
 
-def start(loaded: Loaded, out: str | Path | None = None) -> RunDir:
-    """Check that this machine can do it (MachineError, InputError), then make the run folder."""
-    check(loaded.plan)
-    return create_run(loaded.plan, loaded.name, Path(out) if out else default_out(), loaded.texts)
+def start(loaded: Loaded, out: str | Path | None = None, *, tell: Callable[[str], None] = lambda _: None) -> RunDir:
+    """Check that this machine can do it (MachineError, InputError), then make the run folder.
+
+    `tell` gets a line before each step that takes seconds: a kernel's download, a trial of KVM.
+    """
+    check(loaded.plan, tell=tell)
+    return create_run(loaded.plan, loaded.name, Path(out) if out else default_out(), loaded.texts, loaded.choice)
 
 
 def measure(folder: RunDir) -> dict[str, Any]:

@@ -10,16 +10,17 @@ from typing import Any
 from bmtlib.errors import BmtError, CaseError, HostError, MachineError
 from bmtlib.hosts.host import WORK, Background, Host, each
 from bmtlib.measure import outcome, preflight
-from bmtlib.measure.arms import arm_changes, picks_by_client
+from bmtlib.measure.arms import picks_by_client
 from bmtlib.measure.barrier import run_together, start_instant_ns
-from bmtlib.measure.load import ClientLoad, ab_command, client_loads
-from bmtlib.measure.probes import Probe, select
+from bmtlib.measure.in_place import InPlace
+from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
+from bmtlib.measure.lvs_guards import lvs_guards
+from bmtlib.measure.probes import LVS_SETTLED, Probe, select
 from bmtlib.measure.scripts import load_script, probe_script, sampler_script, stop_script
 from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
 from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
-from bmtlib.setup.change import Change, change_row
 
 _DRAIN_DEADLINE_S = 15.0
 
@@ -35,6 +36,7 @@ class CaseRun:
         self.phase_s: dict[str, float] = {}
         self.dirty = False  # the arm could not be taken down: the testbed must not serve another case
         self._collected = False
+        self.in_place = InPlace(case, session)
         network = session.plan.testbed.network
         self.base = f"http://{network.vip}:{network.port}"
         self.port = network.port
@@ -65,11 +67,12 @@ class CaseRun:
             "window_s": None,
             "skew_ms": None,
             "requests": {"sent": 0, "completed": 0, "failed": 0, "cut_off": None, "opened": None},
-            "changes": [],
+            "changes": self.in_place.changes,
             "clients": [],
             "guards": [],
             "preflight": [],
-            "director_cpus": sorted(self.lab.placement.director),
+            "director_cpus": sorted(self.lab.director.cpus),
+            "not_applied": self.in_place.not_applied,
             "phase_s": self.phase_s,
         }
 
@@ -79,12 +82,9 @@ class CaseRun:
         A case fails alone: what went wrong is in the record. MachineError (disk full, no rights) and KeyboardInterrupt
         pass through after the record is written.
         """
-        changes: list[Change] = []
         try:
             with self._phase("apply"):
-                changes = self.changes()
-                self.record["changes"] = [change_row(change) for change in changes]
-                self.lab.director.apply(changes)
+                self.in_place.put()
             self._measure()
         except KeyboardInterrupt:
             self._give_up("interrupted", CaseError("ended by Ctrl-C"))
@@ -97,25 +97,18 @@ class CaseRun:
             self._give_up("failed", error)
         finally:
             with self._phase("undo"):
-                self._take_down(changes)
+                self._take_down()
             self.folder.write_json(f"cases/{self.case.id}/case.json", self.record)
         return self.record
 
-    def changes(self) -> list[Change]:
-        """What puts this case's arm in place on the director."""
-        return arm_changes(
-            self.case.settings,
-            self.engine,
-            director=self.lab.director,
-            facts=self.session.facts,
-            webs=self.lab.role("web"),
-            network=self.session.plan.testbed.network,
-        )
+    def leave_out(self, reason: str) -> None:
+        """Not measured, because this director cannot have the case's levels: case.json says so."""
+        self.record["status"] = "left out"
+        self.record["error"] = {"what": reason, "where": "", "todo": "a director with more CPUs or queues"}
+        self.folder.write_json(f"cases/{self.case.id}/case.json", self.record)
 
-    def _take_down(self, changes: Sequence[Change]) -> None:
-        try:
-            self.lab.director.undo(changes)
-        except (HostError, OSError) as error:
+    def _take_down(self) -> None:
+        for error in self.in_place.take_down():
             self.dirty = True
             self._give_up("failed", error)
 
@@ -123,7 +116,8 @@ class CaseRun:
         """Record the first reason, and keep what the hosts have: a half answer is evidence too."""
         if self.record["error"] is None:
             what = error if isinstance(error, BmtError) else BmtError(f"{type(error).__name__}: {error}")
-            self.record["error"] = {"what": what.what, "where": what.where, "todo": what.todo}
+            trouble = "; ".join([what.where, *self.lab.trouble()[-3:]]).lstrip("; ")
+            self.record["error"] = {"what": what.what, "where": trouble, "todo": what.todo}
             self.record["status"] = status
         for host in [] if self._collected else self.lab.hosts.values():
             with suppress(HostError, OSError):
@@ -212,6 +206,8 @@ class CaseRun:
             waiting = [host for host in waiting if counts[host.name]]
             if time.monotonic() > deadline:
                 break
+        if self.engine == "ipvs":  # here, so that the director does not have to wait behind the probe of its CPUs
+            self.lab.director.run(["sh", "-c", LVS_SETTLED])
         text = f"{left} connections still open before the load" if waiting else "all connections closed before the load"
         return outcome.Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
 
@@ -222,17 +218,13 @@ class CaseRun:
             interfaces=host.interfaces.values(),
             engine=self.engine,
             names=self.session.plan.scenario.probes,
-            shared_machine=True,
+            shared_machine=not self.lab.speaks_for_machine(host),
         )
-
-    def _observer_cpus(self, host: Host) -> frozenset[int] | None:
-        """Not the director's: watching it must cost it nothing."""
-        return self.lab.placement.others if host is self.lab.director else None
 
     def _probe(self, moment: str, hosts: Sequence[Host]) -> None:
         each(
             hosts,
-            lambda host: host.run(["sh", "-c", self._probe_script(host, moment)], cpus=self._observer_cpus(host)),
+            lambda host: host.run(["sh", "-c", self._probe_script(host, moment)], cpus=self.lab.observer_cpus(host)),
         )
 
     def _probe_script(self, host: Host, moment: str) -> str:
@@ -243,37 +235,31 @@ class CaseRun:
         first = "" if host is self.lab.director else self._probe_script(host, "after")
         return host.collect(self.place, first=first, remove=True)
 
-    def _deadline_s(self) -> float:
-        """When a load that has not ended is given up: its time limit, or at least 200 requests/s for a counted one."""
-        load = self.case.load
-        work = load.seconds if load.seconds is not None else max(60.0, (load.requests or 0) / 200)
-        return work + load.timeout_s + 30
-
     def _load(self) -> list[Any]:
         start_ns = start_instant_ns(len(self.parts))
         scripts = {
             part.client: load_script(self.place, ab_command(part, self.case.load), start_ns) for part in self.parts
         }
-        deadline_s = self._deadline_s()
-        sampler = self._start_sampler(int(deadline_s) + 5)
+        limit_s = deadline_s(self.case.load)
+        observed = [host for host in self.lab.hosts.values() if self.lab.speaks_for_machine(host)]
+        samplers = [(host, self._start_sampler(host, int(limit_s) + 5)) for host in observed]
         try:
-            return run_together(self.lab.hosts, scripts, timeout_s=deadline_s)
+            return run_together(self.lab.hosts, scripts, timeout_s=limit_s)
         finally:
-            self._stop_sampler(sampler)
+            for host, sampler in samplers:
+                self._stop_sampler(host, sampler)
 
-    def _start_sampler(self, most: int) -> Background:
-        """Sample the director each second."""
-        director = self.lab.director
-        script = sampler_script(self.place, self._probes(director, ["during"]), every_s=1.0, most=most)
-        return director.start(["sh", "-c", script], cpus=self._observer_cpus(director))
+    def _start_sampler(self, host: Host, most: int) -> Background:
+        """Sample a host each second: the director, and what speaks for the machine of the others."""
+        script = sampler_script(self.place, self._probes(host, ["during"]), every_s=1.0, most=most)
+        return host.start(["sh", "-c", script], cpus=self.lab.observer_cpus(host))
 
-    def _stop_sampler(self, sampler: Background) -> None:
-        director = self.lab.director
-        director.run(["sh", "-c", stop_script(self.place)], cpus=self._observer_cpus(director))
+    def _stop_sampler(self, host: Host, sampler: Background) -> None:
+        host.run(["sh", "-c", stop_script(self.place)], cpus=self.lab.observer_cpus(host))
         try:
             sampler.wait(5)
         except TimeoutError as error:
-            raise CaseError("the sampler on the director did not stop") from error
+            raise CaseError(f"the sampler on {host.name} did not stop") from error
 
     def _judge(self, files: dict[str, dict[str, bytes]], errors: list[str]) -> None:
         size, record = int(self.case.load.file_size), self.record
@@ -285,9 +271,18 @@ class CaseRun:
             record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
             record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
         guards = outcome.guards(self.case.load, clients, window, record["requests"])
-        placement = self.lab.placement
-        if self.case.kind == "direct" and placement.separate:
-            idle = outcome.director_idle(files[self.lab.director.name], placement.director)
+        guards += lvs_guards(
+            self.case.settings,
+            self.engine,
+            files,
+            director=self.lab.director.name,
+            service=self.base.removeprefix("http://"),
+            clients=clients,
+            window=window,
+        )
+        guards += outcome.vcpus(self.lab.director.cpus, self.lab.placement.director) if self.lab.about else []
+        if self.case.kind == "direct" and self.lab.placement.separate:
+            idle = outcome.director_idle(files[self.lab.director.name], self.lab.director.cpus)
             guards += [idle] if idle else []
         record["guards"] += outcome.as_rows(guards)
         died = [

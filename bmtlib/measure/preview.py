@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.runner import Ready
 from bmtlib.measure.session import Session
-from bmtlib.plan import Plan
+from bmtlib.measure.tuning import case_tuning
+from bmtlib.params.factors import DIRECTOR_FACTORS
+from bmtlib.plan import Case, Plan
 from bmtlib.setup.change import Change
 from bmtlib.setup.sysctl import NotApplied
+from bmtlib.testbeds.netns import Lab
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,24 +35,54 @@ class Step:
 def preview(plan: Plan, ready: Ready) -> list[Step]:
     """All steps in the order of a run. Hosts of a role are set up alike, so each role is shown once."""
     steps = []
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, run_id="preview", prepare=False) as session:
+    with Session(
+        plan,
+        placement=ready.placement,
+        rootless=ready.rootless,
+        vcpus=ready.vcpus,
+        run_id="preview",
+        prepare=False,
+    ) as session:
         for role in ("client", "web", "director"):
-            hosts = session.lab.role(role)
-            first, last = hosts[0].name, hosts[-1].name
-            who = first if first == last else f"{first} to {last}"
+            first = session.lab.role(role)[0].name
+            who = _alike(session.lab, role)
             steps += [_step(change, who, "preparation") for change in session.changes[first]]
-            steps += [_left(wish, who) for wish in session.not_applied[first]]
+            steps += [_left(wish, who, "preparation") for wish in session.not_applied[first]]
+        for when, case in _tunings(plan).items():
+            changes, skipped = case_tuning(case, session.lab.director, session.hardware)
+            steps += [_step(change, change.host, when) for change in changes]
+            steps += [_left(wish, wish.host, when) for wish in skipped]
         for name, engine in session.engines().items():
-            changes = arm_changes(
+            by_host = arm_changes(
                 plan.scenario.arms[name],
                 engine,
                 director=session.lab.director,
                 facts=session.facts,
                 webs=session.lab.role("web"),
                 network=plan.testbed.network,
+                cpus=session.lab.director.cpus,
             )
-            steps += [_step(change, change.host, f"arm {name} ({engine})") for change in changes]
+            when = f"arm {name} ({engine})"
+            for role in ("web", "director"):
+                first = session.lab.role(role)[0].name
+                steps += [_step(change, _alike(session.lab, role), when) for change in by_host.get(first, [])]
     return steps
+
+
+def _alike(lab: Lab, role: str) -> str:
+    hosts = lab.role(role)
+    first, last = hosts[0].name, hosts[-1].name
+    return first if first == last else f"{first} to {last}"
+
+
+def _tunings(plan: Plan) -> dict[str, Case]:
+    """One case for each choice of levels that tunes the director, by its words: "lever small-ring"."""
+    found: dict[str, Case] = {}
+    for case in plan.cases:
+        levels = [f"{factor} {case.levels[factor]}" for factor in DIRECTOR_FACTORS if factor in case.levels]
+        if levels:
+            found.setdefault(", ".join(levels), case)
+    return found
 
 
 def _step(change: Change, host: str, when: str) -> Step:
@@ -65,11 +98,11 @@ def _step(change: Change, host: str, when: str) -> Step:
     )
 
 
-def _left(wish: NotApplied, host: str) -> Step:
+def _left(wish: NotApplied, host: str, when: str) -> Step:
     return Step(
         host=host,
-        when="preparation",
-        what=f"sysctl {wish.key}",
+        when=when,
+        what=wish.key if " " in wish.key else f"sysctl {wish.key}",
         now=wish.now,
         then=wish.want,
         scope="machine",

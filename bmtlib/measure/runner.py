@@ -13,12 +13,15 @@ import bmtlib
 from bmtlib import doctor
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.measure.case import CaseRun
-from bmtlib.measure.limits import check_limits
+from bmtlib.measure.limits import check_limits, unreachable_levels
 from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan, load_seconds
 from bmtlib.rundir import FORMAT, RunDir
+from bmtlib.testbeds.bring_up import vcpus_of
+from bmtlib.testbeds.kernel import find_kernel
 from bmtlib.testbeds.placement import Placement, pin_process, place
+from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
 
 # What one case costs beside warm-up and load: for the estimate of the time left only.
 OVERHEAD_S = 1.5
@@ -30,23 +33,37 @@ class Ready:
 
     placement: Placement
     rootless: bool
+    vcpus: int | None  # of a virtual director
+
+    @property
+    def director_cpus(self) -> frozenset[int]:
+        """As the director itself numbers them."""
+        return self.placement.director if self.vcpus is None else frozenset(range(self.vcpus))
 
 
-def check(plan: Plan) -> Ready:
-    """Everything that can be known before a run: programs, rights, limits. Raises MachineError or InputError."""
-    if missing := doctor.missing_programs():
+def check(plan: Plan, *, tell: Callable[[str], None] = lambda _: None) -> Ready:
+    """Everything that can be known before a run: programs, rights, limits. Raises MachineError or InputError.
+
+    `tell` gets a line before each step that takes seconds.
+    """
+    if missing := doctor.missing_programs("vm" if plan.testbed.kind == "vm" else "all"):
         raise MachineError(f"programs are missing: {', '.join(missing)}", todo=doctor.install_command(missing))
     wish = plan.testbed.privilege
     rootless = (doctor.lab_privilege() if wish == "auto" else wish) == "rootless"
     placement = place(plan.testbed.placement.director_cpus)
+    vcpus = vcpus_of(plan.testbed, placement, plan.scenario.director_cpus)
+    ready = Ready(placement=placement, rootless=rootless, vcpus=vcpus)
     check_limits(
         plan,
-        director_cpus=placement.director,
+        director_cpus=ready.director_cpus,
+        director_nofile=doctor.nofile_limit() if vcpus is None else GUEST_NOFILE,
         nofile=doctor.nofile_limit(),
         ab_concurrency=doctor.ab_concurrency_limit(),
         ports=_client_ports(plan.scenario.tuning),
     )
-    return Ready(placement=placement, rootless=rootless)
+    if plan.testbed.kind == "vm":
+        choose_accelerator(plan.testbed.vm, find_kernel(plan.testbed.vm.kernel, tell=tell), tell=tell)
+    return ready
 
 
 def _client_ports(tuning: str) -> int | None:
@@ -59,8 +76,11 @@ def _client_ports(tuning: str) -> int | None:
     return int(last) - int(first) + 1
 
 
-def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str]) -> RunDir:
-    """A run folder with the plan in it. `texts` are the resolved scenario.yml and testbed.yml by file name."""
+def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str], choice: str = "") -> RunDir:
+    """A run folder with the plan in it. `texts` are the resolved scenario.yml and testbed.yml by file name.
+
+    `choice`: what the testbed `auto` became, and why.
+    """
     folder = RunDir.create(out, name, plan.digest)
     for file_name, text in texts.items():
         folder.write(file_name, text)
@@ -72,6 +92,7 @@ def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str]) ->
             "id": folder.path.name,
             "scenario": {"name": name, "title": plan.scenario.title, "question": plan.scenario.question},
             "testbed": plan.testbed.kind,
+            "testbed_choice": choice or None,
             "fidelity": None,
             "privilege": None,
             "digest": plan.digest,
@@ -81,6 +102,7 @@ def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str]) ->
             "engine": {},
             "versions": {},
             "bmtlib": bmtlib.__version__,
+            "machine": None,
             "director_cpus": [],
             "other_cpus": [],
             "placement": {},
@@ -156,7 +178,8 @@ def estimate_s(plan: Plan) -> float:
 
 def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
     folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, run_id=folder.run_json()["id"]) as session:
+    run_id = folder.run_json()["id"]
+    with Session(plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id=run_id) as session:
         session.record(folder)
         _update(
             folder,
@@ -164,16 +187,22 @@ def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
             privilege="rootless" if ready.rootless else "root",
             engine=session.engines(),
             versions=doctor.program_versions(),
-            director_cpus=sorted(ready.placement.director),
+            director_cpus=sorted(ready.director_cpus),
             other_cpus=sorted(ready.placement.others),
+            machine=session.lab.about,
             placement={"rps": session.lab.rps, "separate": ready.placement.separate},
             hosts=session.describe(),
         )
         folder.event("testbed", "done")
+        left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
         for number, case in enumerate(plan.cases, 1):
             tell = _teller(folder, case.id, number)
-            tell("start", arm=case.arm, block=case.block)
             case_run = CaseRun(case, session, folder, tell)
+            if case.id in left_out:
+                case_run.leave_out(left_out[case.id])
+                tell("left out", reason=left_out[case.id])
+                continue
+            tell("start", arm=case.arm, block=case.block)
             record = case_run.run()
             rate = record["requests"]["completed"] / record["window_s"] if record["window_s"] else None
             tell(record["status"], requests_per_s=rate and round(rate, 1), error=record["error"])

@@ -72,7 +72,7 @@ echo rps $ok
 """
 
 
-def _mac(address: str) -> str:
+def mac_of(address: str) -> str:
     """A MAC that shows its address: 192.168.16.2 -> 02:00:c0:a8:10:02."""
     return "02:00:" + ":".join(f"{int(part):02x}" for part in address.split("."))
 
@@ -95,9 +95,12 @@ class Lab:
 
     kind = "netns"
     fidelity = "namespace"
+    about: dict[str, object] | None = None  # of a virtual machine, where there is one
+    queues: int | None = None  # of the director's interfaces, where these can be chosen
 
     def __init__(self, network: Network, *, webs: int, clients: int, placement: Placement, rootless: bool) -> None:
         self.network, self.placement, self.rootless = network, placement, rootless
+        self.hosts: dict[str, Host] = {}
         self.sandbox = Sandbox(rootless=rootless)
         try:
             self._build(address_plan(network, clients=clients, webs=webs))
@@ -114,14 +117,13 @@ class Lab:
         ]
         batch = []
         for link in links:
-            mac = _mac(link.address)
+            mac = mac_of(link.address)
             batch.append(
                 f"link add name {link.port} type veth peer name {link.interface} address {mac} netns {pids[link.host]}"
             )
             batch.append(f"link set {link.port} master br0 up")
         self.sandbox.run("ip -batch - <<'END'\n" + "\n".join(batch) + "\nEND\n")
         outer = self.sandbox.outer_pids()
-        self.hosts: dict[str, Host] = {}
         for name, sides in plan.items():
             interfaces = {link.side: link.interface for link in links if link.host == name}
             only = next(iter(interfaces.values()))
@@ -129,6 +131,7 @@ class Lab:
             self.hosts[name] = NetnsHost(
                 name=name,
                 role=role,
+                machine="lab",
                 addresses=dict(sides),
                 # A host with one interface reaches both networks through it.
                 interfaces={side: interfaces.get(side, only) for side in ("front", "back")},
@@ -168,7 +171,7 @@ class Lab:
             clients = [other.addresses["front"] for other in self.hosts.values() if other.role == "client"]
             webs = sum(other.role == "web" for other in self.hosts.values())
             if webs * len(clients) > _NEIGHBOURS_LEARNED:
-                batch += [f"neigh add {address} lladdr {_mac(address)} dev eth0 nud permanent" for address in clients]
+                batch += [f"neigh add {address} lladdr {mac_of(address)} dev eth0 nud permanent" for address in clients]
         rps = _RPS.format(mask=to_mask(host.cpus).lstrip("0,"))
         result = host.run(["sh", "-s"], stdin="ip -batch - <<'END' || exit 1\n" + "\n".join(batch) + f"\nEND\n{rps}")
         return result.stdout.split()[-2:] == ["rps", "yes"]
@@ -179,6 +182,20 @@ class Lab:
     @property
     def director(self) -> Host:
         return self.hosts["director"]
+
+    def speaks_for_machine(self, host: Host) -> bool:
+        """Whether what is the machine's and no namespace's own is read on this host: one host for each kernel."""
+        if host.machine == self.director.machine:
+            return host is self.director
+        return host is next(other for other in self.hosts.values() if other.machine == host.machine)
+
+    def observer_cpus(self, host: Host) -> frozenset[int] | None:
+        """Where to run what looks at `host`: off the director's CPUs, unless that is a machine of its own."""
+        return self.placement.others if host is self.director and host.machine == "lab" else None
+
+    def trouble(self) -> list[str]:
+        """Lines in which a director of its own kernel told of trouble."""
+        return []
 
     def check_alive(self) -> None:
         if not self.sandbox.alive:

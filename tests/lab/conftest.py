@@ -22,7 +22,9 @@ def loaded() -> Loaded:
 @pytest.fixture(scope="module")
 def session(loaded: Loaded) -> Iterator[Session]:
     ready = check(loaded.plan)
-    with Session(loaded.plan, placement=ready.placement, rootless=ready.rootless, run_id="test") as found:
+    with Session(
+        loaded.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="test"
+    ) as found:
         yield found
 
 

@@ -1,0 +1,123 @@
+"""A host over SSH: Fabric opens the connection, and every command is a channel of it.
+
+Commands go through Paramiko's channels and not through Fabric's `run`, which decodes what it reads (an archive is
+bytes) and feeds standard input character by character (a script of changes has some 100 KB).
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import paramiko
+from fabric import Connection
+
+from bmtlib.cpus import to_list
+from bmtlib.errors import HostError
+from bmtlib.hosts.host import Host
+
+# What goes wrong is told by our own errors; Paramiko would print its traceback as well.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+
+_CHUNK = 1 << 16
+_CHANNEL_S = 15
+_POLL_S = 0.25  # how often a waiting command looks whether its host has died
+_SETUP = 'echo $$ >&2; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; exec '
+
+
+def _nothing() -> str | None:
+    return None
+
+
+class _Remote:
+    """A command on its way. The first line of its standard error is the number of its process, which is stripped.
+
+    sshd makes it the leader of a session, so one signal to the group of that number ends it and what it started.
+    """
+
+    def __init__(self, host: SshHost, words: Sequence[str], stdin: bytes) -> None:
+        self._host = host
+        self._channel = host.channel()
+        self._out, self._err = bytearray(), bytearray()
+        self._channel.exec_command(_SETUP + shlex.join(words))
+        self._threads = [
+            threading.Thread(target=work, args=args, daemon=True)
+            for work, args in (
+                (self._feed, (stdin,)),
+                (self._drain, (self._channel.recv, self._out)),
+                (self._drain, (self._channel.recv_stderr, self._err)),
+            )
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _feed(self, stdin: bytes) -> None:
+        with suppress(OSError):  # the command has ended, or closed its standard input
+            self._channel.sendall(stdin)
+            self._channel.shutdown_write()
+
+    def _drain(self, receive: Callable[[int], bytes], into: bytearray) -> None:
+        with suppress(OSError):
+            while data := receive(_CHUNK):
+                into.extend(data)
+
+    def wait(self, timeout_s: float) -> tuple[int, bytes, bytes]:
+        deadline = time.monotonic() + timeout_s
+        try:
+            while not self._channel.status_event.wait(_POLL_S):
+                if (why := self._host.died()) is not None or not self._host.connected:
+                    raise HostError(self._host.name, ["ssh"], None, why or "the SSH connection broke")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no end after {timeout_s:g} s")
+        except BaseException:
+            self.kill()
+            raise
+        for thread in self._threads:
+            thread.join(max(0.5, deadline - time.monotonic()))
+        rc = self._channel.recv_exit_status()
+        self._channel.close()
+        if rc == -1 and ((why := self._host.died()) is not None or not self._host.connected):
+            raise HostError(self._host.name, ["ssh"], None, why or "the SSH connection broke")
+        return rc, bytes(self._out), bytes(self._err).partition(b"\n")[2]
+
+    def kill(self) -> None:
+        number = bytes(self._err).partition(b"\n")[0].decode(errors="replace")
+        with suppress(HostError, OSError, paramiko.SSHException):
+            if number.isdecimal() and self._host.connected and self._host.died() is None:
+                killer = self._host.channel()
+                killer.exec_command(f"kill -s KILL -- -{number}")
+                killer.status_event.wait(5)
+                killer.close()
+        self._channel.close()
+
+
+@dataclass(kw_only=True)
+class SshHost(Host):
+    """A host behind an open `connection`. `died` says why it cannot answer any more, None while it can."""
+
+    connection: Connection
+    died: Callable[[], str | None] = field(default=_nothing)
+
+    @property
+    def connected(self) -> bool:
+        transport = self.connection.transport
+        return transport is not None and bool(transport.is_active())
+
+    def channel(self) -> paramiko.Channel:
+        """A new channel. HostError when the connection is gone."""
+        if (why := self.died()) is not None:
+            raise HostError(self.name, ["ssh"], None, why)
+        try:
+            return self.connection.transport.open_session(timeout=_CHANNEL_S)
+        except (paramiko.SSHException, OSError, EOFError, AttributeError) as error:
+            why = self.died() or f"the SSH connection broke: {error}"
+            raise HostError(self.name, ["ssh"], None, why) from error
+
+    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> _Remote:
+        words = ["taskset", "-c", to_list(cpus), *command] if cpus else list(command)
+        return _Remote(self, words, stdin)
