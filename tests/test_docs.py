@@ -20,7 +20,7 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import read_tables
 from bmtlib.cli import main
-from bmtlib.measure import case, outcome, preflight, runner
+from bmtlib.measure import case, in_place, lvs_guards, outcome, preflight, runner
 from bmtlib.measure.probes import PROBES
 from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import names, profile_sets
@@ -104,14 +104,17 @@ def test_keys_of_run_json() -> None:
 
 
 def test_keys_of_case_json() -> None:
-    written = keys(case, outcome.request_counts)
+    written = keys(case, in_place, outcome.request_counts)
     rows_of = (outcome.ClientOutcome, outcome.Guard)
     written |= {field.name for kind in rows_of for field in fields(kind)} | set(Load.model_fields)
     same(parts(section("case.json")), written)
 
 
 def test_statuses_phases_guards_and_proofs() -> None:
-    same(listed(section("Guards")), arguments(outcome, "Guard", "_graded") | arguments(case, "Guard"))
+    guards = (
+        arguments(outcome, "Guard", "_graded") | arguments(case, "Guard") | arguments(lvs_guards, "Guard", "_known")
+    )
+    same(listed(section("Guards")), guards)
     same(listed(section("Proofs")), arguments(preflight, "Proof"))
     events = quoted(section("events.jsonl"))
     assert arguments(case, "_phase") <= events

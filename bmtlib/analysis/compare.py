@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bmtlib.analysis.claims import df_claims
 from bmtlib.analysis.costs import (
     df_cpu_busy,
     df_cpu_over_time,
@@ -22,34 +23,46 @@ from bmtlib.analysis.costs import (
     df_irq_softirq,
     df_web_share,
 )
-from bmtlib.analysis.drops import df_drops
-from bmtlib.analysis.schema import COLUMNS
+from bmtlib.analysis.drops import df_drops, df_lost
+from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
+from bmtlib.analysis.naming import level
+from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
+from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.stats import Estimate, estimate, paired_ratio, verdict
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
+from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.params.paths import project_root
 from bmtlib.params.units import size_text
 
 __all__ = [
     "MEASURES",
+    "df_claims",
     "df_cpu_busy",
     "df_cpu_over_time",
     "df_director_bytes",
     "df_director_cpu",
     "df_drops",
     "df_guards",
+    "df_irq_over_time",
     "df_irq_softirq",
     "df_little",
+    "df_lost",
+    "df_packets_by_cpu",
     "df_ratio",
     "df_seed_form",
     "df_seed_reference",
+    "df_settings",
     "df_throughput",
     "df_trials",
     "df_wait_curve",
     "df_waits",
     "df_web_share",
 ]
+
+# Arms that pass packets on, and so may do better than a proxy.
+_LVS = ("nat", "l3dsr", "l2dsr")
 
 # What arms are compared by: column of df_trials -> words.
 MEASURES = {
@@ -84,7 +97,7 @@ def df_throughput(tables: Tables) -> pd.DataFrame:
 
 @once
 def df_ratio(tables: Tables) -> pd.DataFrame:
-    """Each l2dsr arm against each proxy arm, by measure and levels; without such a pair, each arm against the first.
+    """Each arm of LVS against each proxy arm, by measure and levels; without such a pair, each arm against the first.
 
     measure: column of `df_trials` (MEASURES has the words)
     arm, engine, against, against_engine, <levels>: a level that only one side has is that side's
@@ -117,7 +130,7 @@ def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any
     pairs = [
         (one, other)
         for one, other in product(settings, settings)
-        if one[0]["kind"] == "l2dsr" and other[0]["kind"] == "proxy"
+        if one[0]["kind"] in _LVS and other[0]["kind"] == "proxy"
     ]
     if not pairs and settings:
         first = settings[0][0]["arm"]
@@ -159,17 +172,18 @@ def _ratio(above: pd.Series, below: pd.Series) -> dict[str, Any]:
 def df_seed_form(tables: Tables) -> pd.DataFrame:
     """The seed study's table, one row per arm and levels, medians over blocks.
 
-    Arm, Thread (missing where there is no such setting), Concurrency, Total Requests (of one case), File Size,
-    Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a client waited, which Latency is not.
+    Arm (with its lever and queues), Thread (missing where there is no such setting), Concurrency, Total Requests (of
+    one case), File Size, Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a client waited,
+    which Latency is not.
     """
     trials = df_trials(tables).drop(columns=["threads", "file_size_bytes"], errors="ignore")
     trials = trials.merge(tables.cases[["case", "threads", "file_size_bytes"]], on="case")
-    rows = []
+    rows, own = [], [FACTOR_COLUMNS[name] for name in DIRECTOR_FACTORS if FACTOR_COLUMNS[name] in tables.factors]
     for _, group in _groups(tables, trials):
         rate, first = group["requests_per_s"].median(), group.iloc[0]
         rows.append(
             {
-                "Arm": first["arm"],
+                "Arm": ", ".join([first["arm"], *(level(name, first[name]) for name in own if pd.notna(first[name]))]),
                 "Thread": first["threads"],
                 "Concurrency": first["concurrency"],
                 "Total Requests": round(float((group["completed"] + group["failed"]).median())),

@@ -62,16 +62,16 @@ def df_cpu_busy(tables: Tables) -> pd.DataFrame:
     """
     samples = tables.cpu_time.merge(done(tables)[["case", "window_s"]], on="case")
     inside = samples[(samples["time_s"] - samples["span_s"] >= 0) & (samples["time_s"] <= samples["window_s"])]
-    columns = ["case", "role", "cpu", "cpu_kind", "cpu_s", "span_s"]
+    columns = ["case", "host", "role", "cpu", "cpu_kind", "cpu_s", "span_s"]
     rest = tables.cpu[~tables.cpu["case"].isin(inside["case"])]
-    rest = rest.assign(span_s=rest.groupby(["case", "cpu"])["cpu_s"].transform("sum"))
+    rest = rest.assign(span_s=rest.groupby(["case", "host", "cpu"])["cpu_s"].transform("sum"))
     spent = with_keys(tables, pd.concat([inside[columns], rest[columns]]))
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
         found = []
         for role, part in group.groupby("role"):
-            busy = part[~part["cpu_kind"].isin(_IDLE_KINDS)].groupby("cpu")["cpu_s"].sum()
-            span = part[part["cpu_kind"] == "idle"].groupby("cpu")["span_s"].sum()
+            busy = part[~part["cpu_kind"].isin(_IDLE_KINDS)].groupby(["host", "cpu"])["cpu_s"].sum()
+            span = part[part["cpu_kind"] == "idle"].groupby(["host", "cpu"])["span_s"].sum()
             if span.sum() > 0:
                 each = (busy / span).clip(upper=1)
                 found.append({"role": role, "busy_share": each.mean(), "busiest_share": each.max()})
@@ -133,9 +133,7 @@ def df_cpu_over_time(tables: Tables) -> pd.DataFrame:
     cpu, role; time_s: middle of the second, from the start of the load; cpu_kind; share: of the CPU's time, 0 to 1.
     What was sampled between two instants is taken as even between them.
     """
-    spent = _by_second(tables.cpu_time)
-    windows = done(tables).set_index("case")["window_s"]
-    spent = spent[(spent["time_s"] > 0) & (spent["time_s"] < spent["case"].map(windows).astype("float64"))]
+    spent = by_second(tables, tables.cpu_time, "cpu_s")
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
         sums = group.groupby(["cpu", "role", "time_s", "cpu_kind"], as_index=False)[["cpu_s", "span_s"]].sum()
@@ -147,17 +145,20 @@ def df_cpu_over_time(tables: Tables) -> pd.DataFrame:
     return summarised(tables, with_keys(tables, spent), rows, types)
 
 
-def _by_second(samples: pd.DataFrame) -> pd.DataFrame:
-    """Samples cut at whole seconds: time_s becomes the middle of the second, span_s and cpu_s the part within it."""
+def by_second(tables: Tables, samples: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Samples within the load, cut at whole seconds: time_s becomes the middle of the second, span_s and `column` the
+    part that lies within it."""
     begin, end = samples["time_s"] - samples["span_s"], samples["time_s"]
     first = np.floor(begin)
     longest = int((np.floor(end) - first).max()) if len(samples) else 0
     parts = []
     for second in (first + step for step in range(longest + 1)):
         inside = (np.minimum(end, second + 1) - np.maximum(begin, second)).clip(lower=0)
-        cpu_s = samples["cpu_s"] * inside / samples["span_s"]
-        parts.append(samples.assign(time_s=second + 0.5, span_s=inside, cpu_s=cpu_s)[inside > 0])
-    return pd.concat(parts) if parts else samples
+        value = samples[column] * inside / samples["span_s"]
+        parts.append(samples.assign(time_s=second + 0.5, span_s=inside).assign(**{column: value})[inside > 0])
+    cut = pd.concat(parts) if parts else samples
+    windows = done(tables).set_index("case")["window_s"]
+    return cut[(cut["time_s"] > 0) & (cut["time_s"] < cut["case"].map(windows).astype("float64"))]
 
 
 @once

@@ -20,20 +20,24 @@ Source = Literal["link", "ethtool_stats", "softnet", "nstat"]
 
 @dataclass(frozen=True, kw_only=True)
 class Loss:
-    """A counter and what it means. `pattern`: regular expression for its name; `counter`: what it is shown as."""
+    """A counter and what it means. `pattern`: regular expression for its name; `counter`: what it is shown as.
+
+    `lost`: it counts packets or connections that were lost there, and no other counter counts them too.
+    """
 
     layer: str
     counter: str
     source: Source
     pattern: str
     means: str
+    lost: bool = True
 
 
-def _nstat(layer: str, counter: str, means: str) -> Loss:
-    return Loss(layer=layer, counter=counter, source="nstat", pattern=counter, means=means)
+def _nstat(layer: str, counter: str, means: str, lost: bool = True) -> Loss:
+    return Loss(layer=layer, counter=counter, source="nstat", pattern=counter, means=means, lost=lost)
 
 
-# In the order in which a packet meets them. The last layer is no place of loss: it shows that something was lost.
+# In the order in which a packet meets them. The layers of SIGNS are no places of loss: they show that there was one.
 LOSSES: tuple[Loss, ...] = (
     Loss(
         layer="NIC",
@@ -43,8 +47,23 @@ LOSSES: tuple[Loss, ...] = (
         pattern=r".*(rx|tx).*(miss|fifo|discard|no_buf|nobuf|drop|overrun).*",
         means="ring full, or no memory in the driver",
     ),
-    Loss(layer="NIC", counter="rx_dropped", source="link", pattern="rx_dropped", means="dropped on reception"),
-    Loss(layer="NIC", counter="tx_dropped", source="link", pattern="tx_dropped", means="dropped on sending"),
+    # net/core/dev.c counts what a full backlog drops here once more, and drivers add their own drops.
+    Loss(
+        layer="interface",
+        counter="rx_dropped",
+        source="link",
+        pattern="rx_dropped",
+        means="dropped on reception, by whichever layer: NIC and backlog are counted here again",
+        lost=False,
+    ),
+    Loss(
+        layer="interface",
+        counter="tx_dropped",
+        source="link",
+        pattern="tx_dropped",
+        means="dropped on sending; a veth or tap counts here what its other end did not take",
+        lost=False,
+    ),
     Loss(
         layer="softnet backlog",
         counter="dropped",
@@ -58,19 +77,23 @@ LOSSES: tuple[Loss, ...] = (
     _nstat("IP", "IpOutNoRoutes", "no route"),
     _nstat("IP", "TcpExtIPReversePathFilter", "rp_filter"),
     _nstat("listen, SYN", "TcpExtTCPReqQFullDrop", "SYN queue full: SYN dropped"),
-    _nstat("listen, SYN", "TcpExtTCPReqQFullDoCookies", "SYN queue full: answered with a cookie, nothing lost yet"),
-    _nstat("listen, accept", "TcpExtListenOverflows", "accept queue full: server accepts too slowly"),
-    _nstat("listen, accept", "TcpExtListenDrops", "any reason, the overflows among them"),
+    _nstat(
+        "listen, SYN", "TcpExtTCPReqQFullDoCookies", "SYN queue full: answered with a cookie, nothing lost yet", False
+    ),
+    _nstat("listen, accept", "TcpExtListenOverflows", "accept queue full: server accepts too slowly", False),
+    _nstat("listen, accept", "TcpExtListenDrops", "any reason, the overflows and full SYN queues among them"),
     _nstat("socket", "TcpExtTCPBacklogDrop", "socket's backlog full"),
     _nstat("socket", "TcpExtTCPRcvQDrop", "receive queue full"),
-    _nstat("socket", "TcpExtPruneCalled", "receive buffer pruned"),
-    _nstat("socket", "TcpExtTCPTimeWaitOverflow", "too many TIME_WAIT sockets"),
+    _nstat("socket", "TcpExtPruneCalled", "receive buffer pruned", False),
+    _nstat("socket", "TcpExtTCPTimeWaitOverflow", "too many TIME_WAIT sockets: one was not kept", False),
     _nstat("socket", "TcpExtTCPAbortOnMemory", "aborted: memory, or too many orphans"),
-    _nstat("retransmits", "TcpRetransSegs", "segments sent again, the SYNs among them"),
-    _nstat("retransmits", "TcpExtTCPSynRetrans", "SYNs sent again: a connection that waited a second"),
-    _nstat("retransmits", "TcpExtTCPTimeouts", "timers that expired"),
+    _nstat("retransmits", "TcpRetransSegs", "segments sent again, the SYNs among them", False),
+    _nstat("retransmits", "TcpExtTCPSynRetrans", "SYNs sent again: a connection that waited a second", False),
+    _nstat("retransmits", "TcpExtTCPTimeouts", "timers that expired", False),
 )
 LAYERS = tuple(dict.fromkeys(loss.layer for loss in LOSSES))
+SIGNS = ("interface", "retransmits")
+PLACES = tuple(layer for layer in LAYERS if layer not in SIGNS)
 _ROLES = ("client", "director", "web", "machine")
 
 
@@ -82,7 +105,7 @@ def df_drops(tables: Tables) -> pd.DataFrame:
     machine: the same by role (machine: what the kernel counts for all hosts of a lab together)
     per_million: count per million right answers
     """
-    counted = _counted(tables)
+    counted = counted_losses(tables)
     where = _where_read(tables)
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
@@ -115,12 +138,60 @@ def _row(loss: Loss, found: dict[str, int], requests: float) -> dict[str, Any]:
     }
 
 
-def _counted(tables: Tables) -> pd.DataFrame:
+@once
+def df_lost(tables: Tables) -> pd.DataFrame:
+    """What each layer lost at the hosts of each role, over all blocks; nothing is counted twice.
+
+    layer: in the order of LAYERS, without SIGNS; role: as the columns of `df_drops`, "unknown" for a layer that was not
+        measured
+    count: over all blocks; per_1000: right answers; blocks
+    """
+    lost = lost_by_case(tables)
+
+    def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
+        mine, requests = lost[lost["case"].isin(group["case"])], float(group["completed"].sum())
+        sums: dict[tuple[str, str], int] = dict(mine.groupby(["layer", "role"])["count"].sum().items())  # type: ignore[arg-type]
+        found: list[tuple[str, str, int | None]] = [
+            (layer, role, sums[layer, role]) for layer in PLACES for role in _ROLES if (layer, role) in sums
+        ]
+        found += [(layer, "unknown", None) for layer in PLACES if layer not in {layer for layer, _ in sums}]
+        return [
+            {
+                "layer": layer,
+                "role": role,
+                "count": count,
+                "per_1000": count / requests * 1e3 if count is not None and requests else None,
+                "blocks": group["case"].nunique(),
+            }
+            for layer, role, count in sorted(found, key=lambda row: PLACES.index(row[0]))
+        ]
+
+    types = {"layer": "string", "role": "string", "count": "Int64", "per_1000": "float64", "blocks": "int64"}
+    return summarised(tables, done(tables)[["case", "completed", *keys(tables)]], rows, types)
+
+
+def lost_by_case(tables: Tables) -> pd.DataFrame:
+    """case, role, layer, count: of every layer of PLACES that was measured on hosts of that role, zeros too."""
+    counted = counted_losses(tables).groupby(["case", "role", "loss"])["count"].sum().to_dict()
+    sums: dict[tuple[str, str, str], int] = {}
+    for row in _where_read(tables).to_dict("records"):
+        for place, loss in enumerate(LOSSES):
+            if loss.source == row["source"] and loss.lost:
+                key = (row["case"], row["role"], loss.layer)
+                sums[key] = sums.get(key, 0) + counted.get((row["case"], row["role"], place), 0)
+    for case, role, layer in list(sums):
+        # The listening socket counts a full SYN queue among its drops (tcp_conn_request in net/ipv4/tcp_input.c).
+        if layer == "listen, accept":
+            sums[case, role, layer] = max(0, sums[case, role, layer] - sums[case, role, "listen, SYN"])
+    return pd.DataFrame([(*key, count) for key, count in sums.items()], columns=["case", "role", "layer", "count"])
+
+
+def counted_losses(tables: Tables) -> pd.DataFrame:
     """case, role, loss (place in LOSSES), count: the rows of all sources that are about a loss."""
     parts = [
         tables.counters[["case", "role", "source", "counter", "count"]],
         _long(tables.network, ["rx_dropped", "tx_dropped"], "link"),
-        _long(tables.softnet.assign(role="machine"), ["dropped", "flow_limit"], "softnet"),
+        _long(_softnet(tables), ["dropped", "flow_limit"], "softnet"),
     ]
     whole = pd.concat([part.astype({"counter": "string", "role": "string", "source": "string"}) for part in parts])
     names = whole[["source", "counter"]].drop_duplicates()
@@ -134,6 +205,16 @@ def _counted(tables: Tables) -> pd.DataFrame:
     return whole.merge(matches.astype({"source": "string", "counter": "string", "loss": "int64"}))
 
 
+def _softnet(tables: Tables) -> pd.DataFrame:
+    """softnet with the role that its counts belong to: machine, where hosts of several roles share a kernel."""
+    machines = {host["name"]: host.get("machine") for host in tables.run.get("hosts") or []}
+    roles: dict[str | None, set[str]] = {}
+    for host in tables.run.get("hosts") or []:
+        roles.setdefault(host.get("machine"), set()).add(host["role"])
+    own = {name: next(iter(roles[machine])) for name, machine in machines.items() if len(roles[machine]) == 1}
+    return tables.softnet.assign(role=[own.get(host, "machine") for host in tables.softnet["host"]])
+
+
 def _long(table: pd.DataFrame, counters: list[str], source: str) -> pd.DataFrame:
     long = table.melt(id_vars=["case", "role"], value_vars=counters, var_name="counter", value_name="count")
     return long.assign(source=source)
@@ -144,6 +225,6 @@ def _where_read(tables: Tables) -> pd.DataFrame:
     parts = [
         tables.probed[["case", "source", "role"]],
         tables.network[["case", "role"]].assign(source="link"),
-        tables.softnet[["case"]].assign(source="softnet", role="machine"),
+        _softnet(tables)[["case", "role"]].assign(source="softnet"),
     ]
     return pd.concat(parts).drop_duplicates()

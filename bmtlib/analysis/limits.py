@@ -35,6 +35,12 @@ def _testbed(tables: Tables) -> list[str]:
         )
     if run.get("fidelity") == "emulated":
         sentences.append("The director is emulated: only ratios between arms can be meant, never absolute figures.")
+    machine = run.get("machine") or {}
+    if machine.get("vcpus", 0) > len(machine.get("cpus") or []):
+        sentences.append(
+            f"The director's {machine['vcpus']} CPUs run on {len(machine['cpus'])} of this machine: what a further CPU "
+            "brings the director does not show."
+        )
     if not placement.get("separate", True):
         sentences.append("The director shares its CPUs with the other hosts: its cost cannot be told from theirs.")
     elif others and run.get("other_cpus"):

@@ -21,14 +21,14 @@ _SCALES = ("file_size_bytes", "concurrency")
 def level(column: str, value: Any) -> str:
     """A level as words.
 
-    >>> level("file_size_bytes", 5120), level("threads", 2), level("keepalive", True)
-    ('5 KiB', '2 threads', 'keep-alive')
+    >>> level("file_size_bytes", 5120), level("threads", 2), level("keepalive", True), level("queues", 1)
+    ('5 KiB', '2 threads', 'keep-alive', '1 queue')
     """
     if column == "keepalive":
         return "keep-alive" if value else "no keep-alive"
     text = level_text(_FACTOR[column], value)
-    if column == "threads":
-        return "1 thread" if text == "1" else f"{text} threads"
+    if column in ("threads", "queues"):
+        return f"{text} {column.removesuffix('s') if text == '1' else column}"
     return f"concurrency {text}" if column == "concurrency" else text
 
 
@@ -43,6 +43,16 @@ def series_label(tables: Tables, row: Mapping[str, Any]) -> str:
     return ", ".join([str(row["arm"]), *(level(column, row[column]) for column in own)])
 
 
+def in_sentence(series: str) -> str:
+    """A series among others in a sentence, where commas part them.
+
+    >>> in_sentence("proxy, 2 threads"), in_sentence("l2dsr")
+    ('proxy (2 threads)', 'l2dsr')
+    """
+    arm, _, settings = series.partition(", ")
+    return f"{arm} ({settings})" if settings else arm
+
+
 def scale_label(tables: Tables, row: Mapping[str, Any]) -> str:
     """The levels of the factors that are scales: "5 KiB, concurrency 200"; empty without any."""
     return ", ".join(level(column, row[column]) for column in scales(tables) if pd.notna(row[column]))
@@ -55,6 +65,12 @@ def named(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
     rank = {label: place for place, label in enumerate(dict.fromkeys(series))}
     found = table.assign(series=series, scale=[scale_label(tables, row) for row in rows])
     return found.sort_values("series", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
+
+
+def at_largest(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows at the largest level of each scale, and words for it: one figure cannot hold all levels."""
+    scale = table["scale"].iloc[-1]
+    return table[table["scale"] == scale], f" At {scale}." if scale else ""
 
 
 def conditions(tables: Tables) -> str:

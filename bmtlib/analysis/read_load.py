@@ -8,6 +8,7 @@ import numpy as np
 
 from bmtlib.analysis.raw import Raw
 from bmtlib.errors import InputError
+from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.parsers import ab, ab_tsv
 
 Row = dict[str, Any]
@@ -32,6 +33,9 @@ _FROM_AB = (
 )
 
 
+_FROM_RECORD = ("arm", "kind", "engine", "block", "index", "threads", *DIRECTOR_FACTORS, "status")
+
+
 def read_records(raw: Raw) -> dict[str, Row]:
     """case.json by case, in the plan's order; a planned case without one has the status "not run"."""
     records: dict[str, Row] = {}
@@ -46,6 +50,7 @@ def read_records(raw: Raw) -> dict[str, Row]:
                 raw.problem(case_id, None, "case.json", error)
                 record["status"] = "unreadable"
         record["threads"] = planned.get("settings", {}).get("threads")
+        record |= {factor: planned.get(factor) for factor in DIRECTOR_FACTORS}
         records[case_id] = record
     return records
 
@@ -57,7 +62,7 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
         error, window_s = record.get("error") or {}, record.get("window_s")
         rows.append(
             {
-                **{key: record.get(key) for key in ("arm", "kind", "engine", "block", "index", "threads", "status")},
+                **{key: record.get(key) for key in _FROM_RECORD},
                 **{key: record.get(key) for key in ("start_epoch_s", "end_epoch_s", "window_s", "skew_ms")},
                 **{key: requests.get(key) for key in ("sent", "completed", "failed", "cut_off", "opened")},
                 "case": case_id,

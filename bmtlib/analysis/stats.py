@@ -23,7 +23,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
+from scipy.special import chdtri, fdtri, stdtrit
 
 LEVEL = 0.95
 FEWEST_BLOCKS = 3  # below it an interval would be a guess
@@ -87,6 +87,47 @@ def paired_ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Estimate:
     upper, lower = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return estimate(upper / lower)
+
+
+def spread(values: npt.ArrayLike) -> Estimate:
+    """How far blocks lie apart: the standard deviation of their logarithms, which is a share (0.1: about 10 %).
+
+    The interval is that of a standard deviation (chi-square), and honest about how little few blocks tell: of five it
+    goes from 0.6 to 2.9 times. min and max are missing, for all blocks make one spread.
+
+    >>> found = spread([100.0, 110.0, 90.0, 105.0, 95.0])
+    >>> [round(value, 3) for value in (found.median, found.low, found.high)]
+    [0.079, 0.048, 0.228]
+    """
+    known = _positive(values)
+    if len(known) < FEWEST_BLOCKS:
+        return Estimate(median=np.nan, low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=len(known))
+    found, free, tail = float(np.log(known).std(ddof=1)), len(known) - 1, (1 - LEVEL) / 2
+    low, high = (found * float(np.sqrt(free / chdtri(free, share))) for share in (tail, 1 - tail))
+    return Estimate(median=found, low=low, high=high, min=np.nan, max=np.nan, n=len(known))
+
+
+def spread_ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Estimate:
+    """Ratio of the spreads of two arms, with the interval that the F distribution gives; n: blocks of the smaller.
+
+    >>> found = spread_ratio([100.0, 140.0, 60.0, 120.0, 80.0], [100.0, 110.0, 90.0, 105.0, 95.0])
+    >>> [round(value, 1) for value in (found.median, found.low, found.high)]
+    [4.2, 1.4, 13.1]
+    """
+    upper, lower = _positive(above), _positive(below)
+    n = min(len(upper), len(lower))
+    spreads = [float(np.log(part).std(ddof=1)) if len(part) > 1 else 0.0 for part in (upper, lower)]
+    if n < FEWEST_BLOCKS or not spreads[1]:
+        return Estimate(median=np.nan, low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=n)
+    found, tail = spreads[0] / spreads[1], (1 - LEVEL) / 2
+    free = (len(upper) - 1, len(lower) - 1)
+    low, high = (found / float(np.sqrt(fdtri(*free, share))) for share in (1 - tail, tail))
+    return Estimate(median=found, low=low, high=high, min=np.nan, max=np.nan, n=n)
+
+
+def _positive(values: npt.ArrayLike) -> Values:
+    known = np.asarray(values, dtype=np.float64)
+    return known[np.isfinite(known) & (known > 0)]
 
 
 def verdict(ratio: Estimate) -> Verdict:

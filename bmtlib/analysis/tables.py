@@ -21,6 +21,7 @@ from bmtlib.analysis import read_cpu, read_load, read_net
 from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS, frame
 from bmtlib.errors import BmtError
+from bmtlib.params.claim import Claim
 from bmtlib.rundir import RunDir
 
 _PACKAGE = Path(bmtlib.__file__).parent
@@ -33,7 +34,9 @@ _DIGEST = "bmtlib-digest"
 class Tables:
     """A run in tables. Columns and types are in `schema.COLUMNS`; counts are growth from before the load to after it.
 
-    run: run.json. factors: columns of `cases` that the scenario varies. arms: their names, in the scenario's order
+    run: run.json. factors: columns of `cases` that the scenario varies. arms: their names, in the scenario's order.
+    claims: what the scenario says that may be wrong. levers: levels of the factor `lever`, in the scenario's order.
+    cpus_needed: CPUs that the director needs for the scenario's question
 
     cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, "not run"; only those
         that are done take part in comparisons. completed: right answers; failed: the rest that ended; sent: both;
@@ -44,12 +47,13 @@ class Tables:
         requests. gap_mean_ms: ab's "across all concurrent requests", 1 / rate: the seed's "latency". The other columns
         are those of `parsers.ab.AbRow`; missing for a client that died
     waits: requests by whole milliseconds from connect to the end of the answer, failed ones too, all clients of a case
-    cpu: case x CPU x kind (user with nice, system, softirq, irq, steal, iowait, idle), the director's probes.
-        role: "director" for its own CPUs, "other" for the rest of the machine
+    cpu: case x CPU x kind (user with nice, system, softirq, irq, steal, iowait, idle). host: the one that was asked
+        about its machine; role: "director" for the director's own CPUs, "vm" for those that a virtual one runs on,
+        "other" for the rest
     cpu_time: the same between two samples: time_s from the start of the load to the later one, span_s between them
-    softirq, softirq_time: how often each kind of softirq ran; irq: interrupts, by number or name; rows that are
-        not zero
+    softirq, softirq_time: how often each kind of softirq ran; irq, irq_time: interrupts, by number or name
     softnet: /proc/net/softnet_stat by CPU
+    ipvs_cpu: LVS's own counters by CPU, of CPUs that it came to
     network: case x host x interface, without lo
     counters: growth that is not zero. source: nstat, or ethtool_stats with its interface
     probed: on how many hosts a source of `counters` was read: where it was, a missing counter is zero, else unknown
@@ -63,6 +67,9 @@ class Tables:
     run: dict[str, Any]
     factors: tuple[str, ...]
     arms: tuple[str, ...]
+    claims: tuple[Claim, ...]
+    levers: tuple[str, ...]
+    cpus_needed: int
     cases: pd.DataFrame
     guards: pd.DataFrame
     clients: pd.DataFrame
@@ -72,7 +79,9 @@ class Tables:
     softirq: pd.DataFrame
     softirq_time: pd.DataFrame
     irq: pd.DataFrame
+    irq_time: pd.DataFrame
     softnet: pd.DataFrame
+    ipvs_cpu: pd.DataFrame
     network: pd.DataFrame
     counters: pd.DataFrame
     probed: pd.DataFrame
@@ -100,6 +109,9 @@ def read_tables(run: RunDir) -> Tables:
         run=run.run_json(),
         factors=tuple(column for factor, column in FACTOR_COLUMNS.items() if factor in varied),
         arms=tuple(plan["scenario"]["arms"]),
+        claims=tuple(map(Claim.model_validate, plan["scenario"].get("claims", []))),
+        levers=tuple(plan["scenario"].get("factors", {}).get("lever", ())),
+        cpus_needed=plan["scenario"].get("director_cpus", 1),
         **frames,
     )
 
@@ -119,7 +131,9 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
         "softirq": read_cpu.softirq_rows(raw, measured),
         "softirq_time": read_cpu.softirq_time_rows(raw, measured),
         "irq": read_cpu.irq_rows(raw, measured),
+        "irq_time": read_cpu.irq_time_rows(raw, measured),
         "softnet": read_cpu.softnet_rows(raw, measured),
+        "ipvs_cpu": read_cpu.ipvs_cpu_rows(raw, measured),
         "network": read_net.network_rows(raw, measured),
         "counters": counters,
         "probed": probed,

@@ -14,7 +14,7 @@ from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 
 # In this order arms stand in tables and figures: what the hosts can do, the old way, the way in question.
-KINDS = ("direct", "proxy", "l2dsr")
+KINDS = ("direct", "proxy", "nat", "l3dsr", "l2dsr")
 # Time in which a CPU worked. Steal is not among them: the hypervisor had the CPU then.
 BUSY_KINDS = ("user", "system", "softirq", "irq")
 
@@ -44,13 +44,16 @@ def done(tables: Tables) -> pd.DataFrame:
 
 def arranged(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
     """Rows in the order in which arms and levels are shown."""
-    rank = {arm: place for place, arm in enumerate(tables.arms)}
+    arms, levers = ({name: place for place, name in enumerate(names)} for names in (tables.arms, tables.levers))
     order = table.assign(
         _kind=[KINDS.index(kind) if kind in KINDS else len(KINDS) for kind in table["kind"]],
-        _arm=[rank.get(arm, len(rank)) for arm in table["arm"]],
+        _arm=[arms.get(arm, len(arms)) for arm in table["arm"]],
     )
     by = ["_kind", "_arm", *tables.factors, *(["block"] if "block" in table else [])]
-    return order.sort_values(by, kind="stable").drop(columns=["_kind", "_arm"]).reset_index(drop=True)
+    if "lever" in by:  # its levels have an order that is not that of their names
+        order = order.assign(_lever=[levers.get(name, len(levers)) for name in table["lever"].fillna("")])
+        by[by.index("lever")] = "_lever"
+    return order.sort_values(by, kind="stable")[list(table.columns)].reset_index(drop=True)
 
 
 def with_keys(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:

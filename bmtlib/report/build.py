@@ -1,4 +1,4 @@
-"""From a run folder to its report: three notebooks executed side by side, and one page that needs nothing else."""
+"""From a run folder to its report: four notebooks executed side by side, and one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from bmtlib.report.execute import execute
 from bmtlib.report.render import TEMPLATES
 from bmtlib.rundir import RunDir
 
-# The notebook that the page is made of. The others are for those who want to look closer, in JupyterLab.
+# The notebook that the page is made of; and those for readers who want to look closer, in JupyterLab.
 REPORT = "90-report"
+CLOSER = ("20-compare-arms", "40-irq-affinity", "50-packet-drops")
 
 
 def build_report(run: Path | str) -> Path:
@@ -28,7 +29,7 @@ def build_report(run: Path | str) -> Path:
     """
     folder = RunDir.open(run)
     kept = {"run": folder.path, "figures": figures_folder(folder.path)}
-    given = {"20-compare-arms": kept, "30-irq-and-drops": kept, REPORT: {"run": folder.path}}
+    given = {**dict.fromkeys(CLOSER, kept), REPORT: {"run": folder.path}}
     with ThreadPoolExecutor(len(given)) as pool:
         jobs = [pool.submit(_execute, folder, name, parameters) for name, parameters in given.items()]
     for job in jobs:

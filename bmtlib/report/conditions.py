@@ -6,13 +6,17 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from bmtlib.analysis.naming import level
 from bmtlib.cpus import to_list
-from bmtlib.errors import BmtError
+from bmtlib.errors import BmtError, InputError
+from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.params.units import size_text
 from bmtlib.parsers import lscpu
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.rundir import RunDir
 
+# First words of what a tuning changes; the rest of a case's changes is its arm.
+_TUNING = ("sysctl", "nic", "irq", "irqbalance", "steering", "cpu")
 _ROLES = {"client": "clients", "director": "director", "web": "web hosts"}
 
 
@@ -73,6 +77,7 @@ def machine(folder: RunDir) -> Html:
     placement = run.get("placement", {})
     facts = {
         "Processor": _processor(folder, run),
+        **_director(run),
         "CPUs of the director": to_list(run["director_cpus"]) or MISSING,
         "CPUs of all others": to_list(run["other_cpus"]) or MISSING,
         "Director apart from the others": _yes(placement.get("separate"), "its CPUs' busy time is its own cost"),
@@ -85,6 +90,21 @@ def machine(folder: RunDir) -> Html:
     return render("facts", facts=facts)
 
 
+def _director(run: Mapping[str, Any]) -> dict[str, str]:
+    """A director that has a kernel of its own on this machine: what it is made of."""
+    vm = run.get("machine")
+    if not vm:
+        return {}
+    cpus = f"{vm['vcpus']} CPU{'' if vm['vcpus'] == 1 else 's'} on CPU {to_list(vm['cpus'])} of this machine"
+    queues = f"{vm['queues']} queue{'' if vm['queues'] == 1 else 's'} per card, ring {vm['ring']}"
+    arguments = f", kernel arguments {' '.join(vm['kernel_args'])}" if vm["kernel_args"] else ""
+    return {
+        "Director": f"virtual machine, kernel {vm['kernel']}{arguments}; {cpus}; {queues}; {vm['memory_mib']} MiB; "
+        f"up in {vm['boot_s']:.0f} s",
+        "Accelerator": f"{vm['accelerator']}: {vm['accelerator_reason']}",
+    }
+
+
 def _yes(value: object, why: str) -> str:
     if value is None:
         return MISSING
@@ -92,13 +112,17 @@ def _yes(value: object, why: str) -> str:
 
 
 def _processor(folder: RunDir, run: Mapping[str, Any]) -> str:
+    """Of every machine that a host was asked about; whose it is, where there are several."""
+    found = {}
     for host in run.get("hosts", []):
         path = folder.path / "facts" / host["name"] / "lscpu.once.txt"
         with suppress(OSError, BmtError):
             fields = {row["field"]: row["value"] for row in lscpu.parse(path.read_text())}
             virtual = f", virtual machine ({fields['Hypervisor vendor']})" if fields.get("Hypervisor vendor") else ""
-            return f"{fields.get('Model name', 'unknown')}, {fields.get('CPU(s)', '?')} CPUs{virtual}"
-    return MISSING
+            found[host["name"]] = f"{fields.get('Model name', 'unknown')}, {fields.get('CPU(s)', '?')} CPUs{virtual}"
+    if len(found) < 2:
+        return next(iter(found.values()), MISSING)
+    return "; ".join(f"{name}: {text}" for name, text in found.items())
 
 
 def tuning(folder: RunDir) -> Html:
@@ -130,6 +154,39 @@ def tuning(folder: RunDir) -> Html:
             ),
         ]
     )
+
+
+def settings(folder: RunDir) -> Html:
+    """What the levers and numbers of queues of single cases changed on the director, and what it could not be given."""
+    done: dict[tuple[str, ...], list[str]] = {}
+    refused: dict[tuple[str, ...], list[str]] = {}
+    for case_id in folder.case_ids():
+        with suppress(InputError):
+            case = folder.case(case_id)
+            own = [level(factor, case["levels"][factor]) for factor in DIRECTOR_FACTORS if factor in case["levels"]]
+            where = f"{case['arm']}, {', '.join(own)}"
+            if own:
+                for change in case.get("changes", []):
+                    if change["what"].split()[0] in _TUNING:
+                        row = (change["what"], _value(change["before"]), _value(change["want"]), change["reason"])
+                        done.setdefault(row, []).append(where)
+                for wish in case.get("not_applied", []):
+                    row = (wish["key"], _value(wish["now"]), _value(wish["want"]), wish["why"])
+                    refused.setdefault(row, []).append(where)
+    parts = [
+        table(caption, [_setting(row, cases, why) for row, cases in found.items()])
+        for caption, found, why in (
+            ("Changed on the director for single cases, each read back", done, "reason"),
+            ("Not applied on the director in single cases", refused, "why not"),
+        )
+        if found
+    ]
+    return Html("\n").join(parts)
+
+
+def _setting(row: tuple[str, ...], cases: list[str], why: str) -> dict[str, object]:
+    what, before, want, reason = row
+    return {"what": what, "before": before, "wanted": want, "cases": "; ".join(dict.fromkeys(cases)), why: reason}
 
 
 def _changes(

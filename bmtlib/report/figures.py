@@ -15,10 +15,16 @@ from bmtlib.report.render import Html, render
 from bmtlib.rundir import RunDir
 
 
-def figure(tables: Tables, name: str, folder: Path | None = None) -> Html:
-    """The figure `name` (of `plots.FIGURES`), drawn now. With a `folder` it is also kept there as SVG, PNG and CSV."""
+def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool = False) -> Html:
+    """The figure `name` (of `plots.FIGURES`), drawn now. With a `folder` it is also kept there as SVG, PNG and CSV.
+
+    An `optional` one without data is left out; else it says why there is nothing to show.
+    """
     plot, table = FIGURES[name]
-    drawn, frame = plot(tables), table(tables)
+    frame = table(tables)
+    if optional and frame.empty:
+        return Html("")
+    drawn = plot(tables)
     if folder is not None:
         save_figure(drawn, frame, folder, name)
     words = [text.get_text().replace("\n", " ").strip().rstrip(".") for text in drawn.texts]

@@ -7,6 +7,7 @@ from collections import Counter
 from bmtlib.analysis import compare
 from bmtlib.analysis.answer import answer, limits
 from bmtlib.analysis.tables import Tables
+from bmtlib.report.claims import summary, verdicts
 from bmtlib.report.render import Html, render
 from bmtlib.report.results import ratio, ratio_interval, ratio_overview, records
 from bmtlib.rundir import RunDir
@@ -35,7 +36,7 @@ def headline(tables: Tables) -> Html:
 
 
 def answer_box(folder: RunDir, tables: Tables) -> Html:
-    """The answer in one sentence, the comparison in figures, and what was expected."""
+    """The verdicts or the answer in one sentence, the comparison in figures, and what was expected."""
     ratios = compare.df_ratio(tables)
     alone = len(ratios) == ratios["measure"].nunique()  # one pair of arms at one choice of levels
     tiles = [
@@ -49,10 +50,12 @@ def answer_box(folder: RunDir, tables: Tables) -> Html:
         for row in records(ratios)
         if alone and row["n"]
     ]
+    judged = summary(tables)
     return render(
         "answer",
         overview="" if alone or ratios.empty else ratio_overview(tables),
-        sentences=answer(tables).sentences,
+        verdicts=verdicts(tables) if judged else "",
+        sentences=(*filter(None, [judged]), *answer(tables).sentences),
         tiles=tiles,
         expect=folder.read_json("plan.json")["scenario"].get("expect", ""),
     )

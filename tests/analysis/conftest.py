@@ -151,6 +151,7 @@ def _probe_files(case: Case, found: Measured, host: str, role: str, completed: i
         shares = [i / WINDOW_S for i in range(int(WINDOW_S) + 1)]
         yield "stat.during.txt", samples(lambda share: stat_text(found, share), shares)
         yield "softirqs.during.txt", samples(lambda share: softirqs_text(int(share * completed)), shares)
+        yield "interrupts.during.txt", samples(lambda share: interrupts_text(int(share * completed)), shares)
 
 
 def samples(text: Callable[[float], str], shares: list[float]) -> str:
@@ -280,6 +281,22 @@ def sizes(tmp_path_factory: pytest.TempPathFactory) -> Tables:
 
     factors = {"file_size": ["1 KiB", "64 KiB"], "threads": [1, 2]}
     return read_tables(build(tmp_path_factory.mktemp("runs"), figures, factors=factors))
+
+
+@pytest.fixture(scope="session")
+def levers(tmp_path_factory: pytest.TempPathFactory) -> Tables:
+    """Two levers that are not in the order of their names; the second loses packets and halves the rate."""
+
+    def figures(case: Case) -> Measured:
+        found, worse = usual(case), case.lever == "clogged"
+        waits = tuple(waits[: len(waits) // (2 if worse else 1)] for waits in found.waits_ms)
+        lost = {"TcpExtListenDrops": 40 + case.block, "TcpExtListenOverflows": 40} if worse else {}
+        return replace(found, waits_ms=waits, counters=lost, softnet_dropped=100 if worse else 0)
+
+    both = {"free": {"text": "As it is."}, "clogged": {"text": "A small backlog.", "steering": {"rps_cpus": "all"}}}
+    return read_tables(
+        build(tmp_path_factory.mktemp("runs"), figures, levers=both, factors={"lever": ["free", "clogged"]})
+    )
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,8 @@ def _make_run(
     arms: tuple[str, ...] = ("direct", "proxy", "l2dsr"),
     repetitions: int = 3,
     factors: dict[str, list[object]] | None = None,
+    levers: dict[str, object] | None = None,
+    claims: list[object] | None = None,
     cases: int | None = None,
     status: str = "done",
     case_status: dict[str, str] | None = None,
@@ -49,6 +51,8 @@ def _make_run(
             "load": {"concurrency": 200, "seconds": 5},
             "repetitions": repetitions,
             "factors": factors or {},
+            "levers": levers or {},
+            "claims": claims or [],
             "tuning": "none",
         }
     )
@@ -147,6 +151,11 @@ def _case_json(case: Any, status: str, said: str) -> dict[str, Any]:
         "preflight": [{"name": "arp", "ok": True, "text": said}],
         "director_cpus": [1],
         "phase_s": {"load": 5.4},
+        "changes": [
+            {"host": "director", "what": f"{word} eth0", "before": said, "want": said, "scope": "host", "reason": said}
+            for word in ("steering", "file")
+        ],
+        "not_applied": [{"host": "director", "key": said, "want": said, "now": None, "why": said}],
     }
 
 
@@ -192,7 +201,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _poison(folder: Path) -> None:
     """Replace what a scenario's author or a host may write."""
-    free = {"title", "question", "expect", "text", "said", "reason", "why", "kernel", "nginx", "what"}
+    free = {"title", "question", "expect", "text", "said", "reason", "source", "why", "kernel", "nginx", "what"}
 
     def poisoned(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):

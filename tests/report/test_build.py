@@ -12,7 +12,7 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.params.paths import project_root
-from bmtlib.report import build, build_report, conditions, evidence, head, outcome, results
+from bmtlib.report import build, build_report, claims, conditions, evidence, head, outcome, results
 from bmtlib.report.figures import figure
 from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
@@ -20,6 +20,22 @@ from bmtlib.rundir import RunDir
 MakeRun = Callable[..., RunDir]
 
 EMPTY = {f"b{block}-{arm}": "empty" for block in (1, 2, 3) for arm in ("direct", "proxy", "l2dsr")}
+TUNED = {
+    "factors": {"lever": ["free", "tight"]},
+    "levers": {"free": {"text": "As it is."}, "tight": {"text": "Less of it.", "steering": {"rps_cpus": "none"}}},
+    "claims": [
+        {
+            "text": "It is <b>more</b>.",
+            "metric": "requests_per_s",
+            "of": {"arm": "l2dsr", "levels": {"lever": "free"}},
+            "over": {"arm": "proxy", "levels": {"lever": "free"}},
+            "is": "above",
+            "limit": 1,
+            "source": "somebody & others",
+        },
+        {"text": "None lost.", "metric": "drops_nic", "of": {"arm": "proxy"}, "is": "below", "limit": 1},
+    ],
+}
 RUNS = {
     "whole": {},
     "interrupted": {"cases": 4, "status": "interrupted", "case_status": {"b2-direct": "interrupted"}},
@@ -30,6 +46,7 @@ RUNS = {
     "one block": {"repetitions": 1},
     "two factors": {"factors": {"file_size": ["1 KiB", "64 KiB"], "threads": [1, 2]}},
     "no request": {"case_status": EMPTY},
+    "levers and claims": TUNED,
 }
 
 
@@ -48,6 +65,7 @@ def parts(folder: RunDir, tables: Tables) -> list[Html]:
         *(part(tables) for part in (results.director_bytes, results.web_share, results.drops, results.interrupts)),
         evidence.failed_cases(folder, tables),
         evidence.repeat(folder),
+        claims.verdicts(tables),
     ]
     return [*made, *(figure(tables, name) for name in FIGURES)]
 
@@ -104,6 +122,37 @@ def test_hostile_text_is_escaped_in_every_part(make_run: MakeRun, tmp_path: Path
     for part in parts(folder, read_tables(folder)):
         assert "<script" not in part
         assert "<img src=http" not in part
+
+
+def test_verdicts_stand_at_the_head(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", **TUNED)
+    box = head.answer_box(folder, read_tables(folder))
+    assert "Of 2 claims 1 is supported, 1 is undecided." in box
+    assert "It is &lt;b&gt;more&lt;/b&gt;.<br><small>somebody &amp; others</small>" in box
+    assert '<span class="ok">✔\u00a0supported</span>' in box
+    assert "Not measured with proxy." in box
+    assert "Claims and verdicts" not in head.answer_box(*_plain(make_run, tmp_path))
+
+
+def _plain(make_run: MakeRun, tmp_path: Path) -> tuple[RunDir, Tables]:
+    folder = make_run(tmp_path / "plain")
+    return folder, read_tables(folder)
+
+
+def test_what_levers_changed_is_shown_once_for_all_cases(make_run: MakeRun, tmp_path: Path) -> None:
+    shown = conditions.settings(make_run(tmp_path / "run", said="a&b", **TUNED))
+    assert "proxy, free; " in shown
+    assert shown.count("steering eth0") == 1
+    assert "file eth0" not in shown
+    assert "Not applied on the director in single cases" in shown
+    assert "a&amp;b" in shown
+    assert conditions.settings(_plain(make_run, tmp_path)[0]) == ""
+
+
+def test_a_figure_without_data_may_be_left_out(make_run: MakeRun, tmp_path: Path) -> None:
+    _, tables = _plain(make_run, tmp_path)
+    assert figure(tables, "settings", optional=True) == ""
+    assert "No arm was measured with two settings" in figure(tables, "settings")
 
 
 def test_raw_rate_is_worked_out_from_its_figures(make_run: MakeRun, tmp_path: Path) -> None:

@@ -15,9 +15,12 @@ from matplotlib.figure import Figure
 from bmtlib.analysis import compare
 from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
 from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
+from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
 from bmtlib.analysis.plots.losses import plot_drops
+from bmtlib.analysis.plots.settings import plot_settings
 from bmtlib.analysis.plots.style import lay_out
+from bmtlib.analysis.plots.waterfall import plot_lost_by_layer
 from bmtlib.analysis.tables import Tables
 from bmtlib.errors import MachineError
 
@@ -27,7 +30,11 @@ __all__ = [
     "plot_director_bytes",
     "plot_director_cpu",
     "plot_drops",
+    "plot_irq_over_time",
     "plot_irq_softirq",
+    "plot_lost_by_layer",
+    "plot_packets_by_cpu",
+    "plot_settings",
     "plot_throughput",
     "plot_waits",
     "plot_web_share",
@@ -40,11 +47,15 @@ DOTS_PER_IN = 160
 # Name (also of the files) -> how to draw it, and the table that it draws; in the order of a report.
 FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
     "throughput": (plot_throughput, compare.df_throughput),
+    "settings": (plot_settings, compare.df_settings),
     "waits": (plot_waits, compare.df_wait_curve),
     "director-cpu": (plot_director_cpu, compare.df_director_cpu),
     "director-bytes": (plot_director_bytes, compare.df_director_bytes),
     "cpu-over-time": (plot_cpu_over_time, compare.df_cpu_over_time),
     "irq-softirq": (plot_irq_softirq, compare.df_irq_softirq),
+    "irq-over-time": (plot_irq_over_time, compare.df_irq_over_time),
+    "packets-by-cpu": (plot_packets_by_cpu, compare.df_packets_by_cpu),
+    "lost-by-layer": (plot_lost_by_layer, compare.df_lost),
     "drops": (plot_drops, compare.df_drops),
     "web-share": (plot_web_share, compare.df_web_share),
 }

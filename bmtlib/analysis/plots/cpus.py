@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.compare import df_cpu_over_time, df_irq_softirq, df_trials
-from bmtlib.analysis.naming import conditions, named, number
+from bmtlib.analysis.irqs import irq_label
+from bmtlib.analysis.naming import at_largest, conditions, named, number
 from bmtlib.analysis.plots.findings import busy_finding, softirq_finding
 from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.style import CPU_COLOURS, EVENT_COLOURS, FAINT, new_figure, nothing_to_show, styled
 from bmtlib.analysis.tables import Tables
 
+_MOST_COLUMNS = 3  # arms side by side; more stand below each other
 _MOST_CPUS = 4  # that get a row each; more are shown as the mean of their role
+_QUEUE = re.compile(r"(?<=[a-z])[.-]\d+$")  # of a card's interrupts: one colour for all its queues
 _SMALL = 0.02  # kinds of interrupt below this share are "other"
-
-
-def _at_largest(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The rows at the largest level of each scale, and words for it: one figure cannot hold all levels."""
-    scale = table["scale"].iloc[-1]
-    return table[table["scale"] == scale], f" At {scale}." if scale else ""
 
 
 @styled
 def plot_cpu_over_time(tables: Tables) -> Figure:
-    """What each CPU did, second by second: a column per arm, a row per CPU; at the largest level of each scale."""
+    """What each CPU did, second by second: a column per arm, a row per CPU, or the other way round where there are many
+    arms; at the largest level of each scale."""
     table = named(tables, df_cpu_over_time(tables))
     if table.empty:
         return nothing_to_show("What the CPUs did while the load ran", "No done case has samples of the CPUs.")
-    table, at = _at_largest(table)
+    table, at = at_largest(table)
     if table["cpu"].nunique() > _MOST_CPUS:
         by_role = ["series", "role", "time_s", "cpu_kind"]
         table = table.groupby(by_role, sort=False)["share"].mean().reset_index()
@@ -45,16 +45,21 @@ def plot_cpu_over_time(tables: Tables) -> Figure:
         kind: CPU_COLOURS[kind] for kind in CPU_COLOURS if table.loc[table["cpu_kind"] == kind, "share"].max() > 0.01
     }
     note = f"White: idle; hatched: not sampled. Mean over blocks.{at} {conditions(tables)}."
-    figure = new_figure(busy_finding(tables), note, 0.7 + 1.2 * len(rows), seen)
+    if many := len(columns) > _MOST_COLUMNS:
+        rows, columns = columns, rows
+    figure = new_figure(busy_finding(tables), note, 0.7 + (0.95 if many else 1.2) * len(rows), seen)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
     for y, row in enumerate(rows):
-        for x, series in enumerate(columns):
-            _draw_shares(grid[y, x], table[(table["row"] == row) & (table["series"] == series)], seconds)
-        grid[y, 0].set_ylabel(f"{row}\nbusy, %")
-    for axes, series in zip(grid[0], columns, strict=True):
-        axes.set_title(series)
-    for axes in grid[-1]:
-        axes.set_xlabel("seconds of load")
+        for x, column in enumerate(columns):
+            cpus, series = (column, row) if many else (row, column)
+            _draw_shares(grid[y, x], table[(table["row"] == cpus) & (table["series"] == series)], seconds)
+        grid[y, 0].set_ylabel("busy, %" if many else f"{row}\nbusy, %")
+        if many:
+            grid[y, 0].set_title(row)
+    for x, column in enumerate(columns):
+        # Two lines where the first row of panels has a title of its own.
+        grid[0, x].set_title(f"{column}\n{rows[0] if x == 0 else ''}" if many else column)
+        grid[-1, x].set_xlabel("seconds of load")
     grid[0, 0].set_xlim(0, len(seconds))
     return figure
 
@@ -74,12 +79,15 @@ def _draw_shares(axes: Axes, part: pd.DataFrame, seconds: list[float]) -> None:
 
 @styled
 def plot_irq_softirq(tables: Tables) -> Figure:
-    """Softirqs (left) and interrupts (right) per request on each CPU; at the largest level of each scale."""
+    """Softirqs (left) and interrupts (right) per request on each CPU, of many arms only the director's; at the largest
+    level of each scale."""
     table = named(tables, df_irq_softirq(tables)).dropna(subset="per_request")
     if table.empty:
         why = NO_CASE if df_trials(tables).empty else "The probes softirqs and interrupts were not taken."
         return nothing_to_show("Softirqs and interrupts per request, by CPU", why)
-    table, at = _at_largest(table)
+    table, at = at_largest(table)
+    if table["series"].nunique() > _MOST_COLUMNS:
+        table = table[table["role"] == "director"] if (table["role"] == "director").any() else table
     if table["cpu"].nunique() > _MOST_CPUS:
         table = table.assign(row=[f"{series}, {role}" for series, role in table[["series", "role"]].to_numpy()])
     else:
@@ -100,7 +108,9 @@ def plot_irq_softirq(tables: Tables) -> Figure:
 
 
 def _draw_events(axes: Axes, part: pd.DataFrame, rows: list[str], what: str) -> None:
-    part = part.assign(event=[_event(name, said) for name, said in part[["name", "description"]].to_numpy()])
+    part = part.assign(
+        event=[_QUEUE.sub("", irq_label(name, said)) for name, said in part[["name", "description"]].to_numpy()]
+    )
     sums = part.groupby("event")["per_request"].sum().sort_values(ascending=False)
     large = list(sums.index[sums > _SMALL * sums.sum()])[: len(EVENT_COLOURS) - 1]
     part = part.assign(event=part["event"].where(part["event"].isin(large), "other"))
@@ -118,16 +128,5 @@ def _draw_events(axes: Axes, part: pd.DataFrame, rows: list[str], what: str) -> 
     axes.grid(axis="x")
     if large:
         axes.legend(
-            loc="lower left", bbox_to_anchor=(0, 1), ncols=3, handlelength=1, columnspacing=1, borderpad=0.2, fontsize=9
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, handlelength=1, columnspacing=1, borderpad=0.2, fontsize=9
         )
-
-
-def _event(name: str, description: str) -> str:
-    """An interrupt as people know it: "Function call interrupts" for CAL, "virtio3-tx" for 42.
-
-    >>> _event("42", "PCI-MSIX-0000:00:04.0 2-edge virtio3-tx"), _event("LOC", "Local timer interrupts")
-    ('virtio3-tx', 'local timer')
-    """
-    if name.isdigit():
-        return description.split()[-1]
-    return description.removesuffix(" interrupts").lower() or name

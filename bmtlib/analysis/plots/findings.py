@@ -12,7 +12,7 @@ from bmtlib.analysis.compare import (
     df_waits,
     df_web_share,
 )
-from bmtlib.analysis.naming import named, number, percent, ratio_text, scales, series_label
+from bmtlib.analysis.naming import in_sentence, named, number, percent, ratio_text, scales, series_label
 from bmtlib.analysis.tables import Tables
 
 
@@ -71,7 +71,7 @@ def bytes_finding(tables: Tables) -> str:
         values = sorted(
             {f"{value:.2f}" for value in (group["out_per_client_byte"].min(), group["out_per_client_byte"].max())}
         )
-        parts.append(f"{'–'.join(values)} with {series}")
+        parts.append(f"{'–'.join(values)} with {in_sentence(str(series))}")
     return f"For each byte that clients receive, the director sends {', '.join(parts)}"
 
 
@@ -82,7 +82,7 @@ def waits_finding(tables: Tables) -> str:
         return "What clients waited"
     if scales(tables):
         return "What clients waited: percentiles over all requests"
-    parts = [f"{row['series']} {row['p99_ms']:.0f} ms" for _, row in table.iterrows()]
+    parts = [f"{in_sentence(row['series'])} {row['p99_ms']:.0f} ms" for _, row in table.iterrows()]
     return f"99 of 100 requests were answered within: {', '.join(parts)}"
 
 
@@ -91,7 +91,7 @@ def busy_finding(tables: Tables) -> str:
     table = named(tables, df_director_cpu(tables)).dropna(subset="busy_share")
     if table.empty or table["scale"].nunique() > 1:
         return "What the CPUs did while the load ran"
-    parts = [f"{row['series']} {percent(row['busy_share'])}" for _, row in table.iterrows()]
+    parts = [f"{in_sentence(row['series'])} {percent(row['busy_share'])}" for _, row in table.iterrows()]
     return f"The director's CPUs were busy: {', '.join(parts)}"
 
 
@@ -103,7 +103,7 @@ def softirq_finding(tables: Tables) -> str:
     if table.empty or table["scale"].nunique() > 1:
         return "Softirqs and interrupts per request, by CPU"
     sums = table.groupby("series", sort=False)["per_request"].sum()
-    parts = [f"{series} {number(value)}" for series, value in sums.items()]
+    parts = [f"{in_sentence(str(series))} {number(value)}" for series, value in sums.items()]
     return f"Receive softirqs on the director's CPUs per request: {', '.join(parts)}"
 
 

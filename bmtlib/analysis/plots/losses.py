@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.compare import df_drops
-from bmtlib.analysis.drops import LAYERS
+from bmtlib.analysis.drops import LAYERS, LOSSES, SIGNS
 from bmtlib.analysis.naming import conditions, named, number
 from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, styled
 from bmtlib.analysis.tables import Tables
 
-_SIGNS = ("retransmits",)  # a layer that shows loss, and is none
+_SIGNS_SAID = {"interface": "interfaces counted drops", "retransmits": "segments were sent again"}
 
 
 @styled
@@ -64,12 +64,13 @@ def _rows_of(table: pd.DataFrame, layer: str) -> list[tuple[str, pd.DataFrame]]:
 
 
 def _finding(table: pd.DataFrame) -> str:
-    places = table[~table["layer"].isin(_SIGNS) & ~table["counter"].str.contains("Cookies")]
+    places = table[table["counter"].isin([loss.counter for loss in LOSSES if loss.lost])]
     lossy = places[places["count"].fillna(0) > 0]
     if not lossy.empty:
         layers = [layer for layer in LAYERS if layer in set(lossy["layer"])]
         return f"Losses in these layers: {'; '.join(layers)}"
-    signs = table[table["layer"].isin(_SIGNS) & (table["count"].fillna(0) > 0)]
+    signs = set(table.loc[table["layer"].isin(SIGNS) & (table["count"].fillna(0) > 0), "layer"])
     unknown = places["count"].isna().any()
-    clean = "No measured counter shows a loss" if unknown else "No layer lost a packet or a connection"
-    return f"{clean}, but segments were sent again" if len(signs) else clean
+    clean = "No measured layer shows a loss" if unknown else "No layer lost a packet or a connection"
+    but = [words for layer, words in _SIGNS_SAID.items() if layer in signs]
+    return f"{clean}, but {' and '.join(but)}" if but else clean

@@ -22,7 +22,7 @@ from matplotlib.patches import Patch
 WIDTH_IN = 7.0
 INK, QUIET, FAINT = "#222222", "#666666", "#dddddd"
 
-KIND_COLOURS = {"direct": "#8a8a8a", "proxy": "#E69F00", "l2dsr": "#0072B2"}
+KIND_COLOURS = {"direct": "#8a8a8a", "proxy": "#E69F00", "nat": "#CC79A7", "l3dsr": "#009E73", "l2dsr": "#0072B2"}
 CPU_COLOURS = {
     "user": "#56B4E9",
     "system": "#009E73",
@@ -123,7 +123,7 @@ def panel_grid(figure: Figure, count: int) -> list[Axes]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of `text`, a figure never parted from its unit or interval."""
-    return textwrap.wrap(re.sub(r"(?<=\d) (?=(ms|µs|B|%|\())", "\u00a0", text), width)
+    return textwrap.wrap(re.sub(r"(?<=\d) (?=(ms|µs|B|%|\())", "\u00a0", text), width, break_on_hyphens=False)
 
 
 @styled

@@ -1,0 +1,212 @@
+"""The verdicts on a scenario's claims, each by the same rule, and the evidence in one sentence.
+
+A quantity decides when its whole 95 % interval lies on one side of the claim's limit. Counts have no interval: they
+decide when all blocks lie on one side. What neither supports nor refutes a claim leaves it undecided, with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bmtlib.analysis.costs import separable
+from bmtlib.analysis.metrics import METRICS, About, df_metrics
+from bmtlib.analysis.naming import level, number, ratio_text
+from bmtlib.analysis.schema import FACTOR_COLUMNS
+from bmtlib.analysis.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
+from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.trials import once
+from bmtlib.params.claim import Cases, Claim
+
+Verdict = Literal["supported", "not supported", "undecided"]
+FEWEST_FOR_COUNTS = 2
+# What the number of CPUs does not change: shares of the director's packets among the CPUs that it sees.
+_WITHOUT_CPUS = ("ipvs_cpu_share", "packet_cpu_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What was seen of a claim: the estimate, the single blocks, and why there are none."""
+
+    found: Estimate
+    blocks: tuple[float, ...]
+    missing: str = ""
+
+
+@once
+def df_claims(tables: Tables) -> pd.DataFrame:
+    """One row per claim of the scenario, in its order.
+
+    claim, source: its own words; metric; of, over: the cases in words (over: empty without); is, limit
+    estimate: median over blocks of the value, or of the ratio of / over; low, high: 95 % interval, missing for counts
+        and below three blocks; n: blocks
+    verdict: supported, not supported, undecided; evidence: a sentence with the figures and the reason
+    """
+    rows = []
+    for claim in tables.claims:
+        seen = _look(tables, claim)
+        verdict, why = _verdict(claim, seen, _unable(tables, claim))
+        rows.append(
+            {
+                "claim": claim.text,
+                "verdict": verdict,
+                "evidence": _evidence(claim, seen, why),
+                "metric": claim.metric,
+                "of": _words(claim.of),
+                "over": _words(claim.over) if claim.over else "",
+                "is": claim.is_,
+                "limit": claim.limit,
+                "estimate": seen.found.median,
+                "low": seen.found.low,
+                "high": seen.found.high,
+                "n": seen.found.n,
+                "source": claim.source,
+            }
+        )
+    types = {
+        **dict.fromkeys(("claim", "verdict", "evidence", "metric", "of", "over", "is"), "string"),
+        **dict.fromkeys(("limit", "estimate", "low", "high"), "float64"),
+        "n": "int64",
+        "source": "string",
+    }
+    return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _look(tables: Tables, claim: Claim) -> _Seen:
+    about, values = METRICS[claim.metric], df_metrics(tables)
+    of = _matching(values, claim.of)
+    missing = _missing(tables, claim.of, of, claim.metric)
+    if claim.over is None:
+        blocks = _by_block(of[["block"]].assign(value=of[claim.metric]))
+        found = spread(blocks) if about.kind == "spread" else estimate(blocks)
+        return _Seen(found=found, blocks=tuple(blocks), missing=missing)
+    over = _matching(values, claim.over)
+    missing = missing or _missing(tables, claim.over, over, claim.metric)
+    if about.kind == "spread":
+        one, other = (_by_block(part[["block"]].assign(value=part[claim.metric])) for part in (of, over))
+        return _Seen(found=spread_ratio(one, other), blocks=tuple(one), missing=missing)
+    pairs = _pairs(tables, claim, of, over)
+    above, below = (pairs[f"{claim.metric}_{side}"].to_numpy("float64") for side in "xy")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        blocks = _by_block(pairs[["block"]].assign(value=above / below))
+    if not missing and not len(blocks):
+        missing = "in no block are both sides measured and the lower one is not zero"
+    return _Seen(found=paired_ratio(blocks, np.ones(len(blocks))), blocks=tuple(blocks), missing=missing)
+
+
+def _matching(values: pd.DataFrame, cases: Cases) -> pd.DataFrame:
+    found = values[values["arm"] == cases.arm]
+    for factor, wanted in cases.levels.items():
+        found = found[(found[FACTOR_COLUMNS[factor]] == wanted).fillna(False)]
+    return found
+
+
+def _pairs(tables: Tables, claim: Claim, of: pd.DataFrame, over: pd.DataFrame) -> pd.DataFrame:
+    """Both sides of each block; what neither side names and both have is compared level by level."""
+    assert claim.over is not None
+    named = {FACTOR_COLUMNS[factor] for factor in (*claim.of.levels, *claim.over.levels)}
+    shared = [
+        name for name in tables.factors if name not in named and of[name].notna().any() and over[name].notna().any()
+    ]
+    return of.merge(over, on=["block", *shared])
+
+
+def _by_block(rows: pd.DataFrame) -> np.ndarray:
+    """One value per block: several levels within a block are one observation, their median."""
+    known = rows[np.isfinite(rows["value"])]
+    return known.groupby("block")["value"].median().to_numpy("float64")
+
+
+def _missing(tables: Tables, cases: Cases, found: pd.DataFrame, metric: str) -> str:
+    """Why there is nothing to look at; empty when there is something."""
+    if len(found):
+        return "" if found[metric].notna().any() else f"not measured with {_words(cases)}"
+    errors = _matching(tables.cases, cases)["error"].dropna()
+    return f"no case of {_words(cases)} is done" + (f": {errors.iloc[0]}" if len(errors) else "")
+
+
+def _unable(tables: Tables, claim: Claim) -> str:
+    """Why this machine cannot decide the claim, whatever was measured; empty when it can.
+
+    The director's CPU time is its own only on CPUs of its own. And a virtual director may see more CPUs than the
+    machine gives it: then a second one brings it nothing, whatever the arm makes of it.
+    """
+    if claim.metric == "director_cpu_us_per_request" and not separable(tables):
+        return "other hosts share the director's CPUs, so its CPU time cannot be told from theirs"
+    machine = tables.run.get("machine") or {}
+    had = len(machine.get("cpus") or tables.run.get("director_cpus") or [])
+    same_arm = claim.over is not None and claim.over.arm == claim.of.arm
+    if not had or had >= tables.cpus_needed or not same_arm or claim.metric in _WITHOUT_CPUS:
+        return ""
+    return f"the question needs {tables.cpus_needed} CPUs for the director, and this one gave it {had}"
+
+
+def _verdict(claim: Claim, seen: _Seen, unable: str) -> tuple[Verdict, str]:
+    """The verdict, and why it is undecided. `unable`: why the machine cannot decide it."""
+    if seen.missing or unable:
+        return "undecided", seen.missing or unable
+    if METRICS[claim.metric].kind == "count" and claim.over is None:
+        return _by_counts(claim, seen.blocks)
+    if seen.found.n < FEWEST_BLOCKS:
+        return "undecided", f"{_blocks(seen.found.n)} give no interval, {FEWEST_BLOCKS} would"
+    low, high = seen.found.low, seen.found.high
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "undecided", "the blocks give no interval"
+    if low > claim.limit or high < claim.limit:
+        return ("supported" if (low > claim.limit) == (claim.is_ == "above") else "not supported"), ""
+    return "undecided", f"the interval holds {_value(claim, claim.limit)}"
+
+
+def _by_counts(claim: Claim, blocks: tuple[float, ...]) -> tuple[Verdict, str]:
+    if len(blocks) < FEWEST_FOR_COUNTS:
+        return "undecided", f"{_blocks(len(blocks))} could be chance"
+    hold = sum(value > claim.limit if claim.is_ == "above" else value < claim.limit for value in blocks)
+    if hold == len(blocks):
+        return "supported", ""
+    return ("not supported", "") if not hold else ("undecided", f"it holds in {hold} of {len(blocks)} blocks")
+
+
+def _evidence(claim: Claim, seen: _Seen, why: str) -> str:
+    """The figures that a reader needs to agree, and why they decide nothing when they do not."""
+    about, found = METRICS[claim.metric], seen.found
+    if seen.missing:
+        return _sentence(seen.missing)
+    if about.kind == "count" and claim.over is None:
+        ends = dict.fromkeys(f"{end:,.0f}" for end in (found.min, found.max))
+        said = f"{about.words}, {_words(claim.of)}: {' to '.join(ends)} per block ({_blocks(found.n)})"
+    else:
+        shown = _value(claim, found.median)
+        if math.isfinite(found.low):
+            shown += f" (95\u00a0%: {_value(claim, found.low)}–{_value(claim, found.high)}; {_blocks(found.n)})"
+        else:
+            shown += f" ({_blocks(found.n)})"
+        between = f"{_words(claim.of)} / {_words(claim.over)}" if claim.over else _words(claim.of)
+        said = f"{about.words}, {between}: {shown}"
+    return _sentence(f"{said}; {why}" if why else said)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _value(claim: Claim, value: float) -> str:
+    about: About = METRICS[claim.metric]
+    if claim.over is not None:
+        return f"{ratio_text(value)}"
+    if about.kind == "spread" or claim.metric.endswith("_share"):
+        return f"{100 * value:.1f} %"
+    return f"{number(value)}{about.unit}"
+
+
+def _blocks(n: int) -> str:
+    return f"{n} block{'' if n == 1 else 's'}"
+
+
+def _words(cases: Cases) -> str:
+    """Cases as people name them: "proxy with 2 threads"."""
+    levels = ", ".join(level(FACTOR_COLUMNS[name], value) for name, value in cases.levels.items())
+    return f"{cases.arm} with {levels}" if levels else cases.arm

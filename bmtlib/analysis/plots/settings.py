@@ -1,0 +1,101 @@
+"""Before and after: what the director's settings changed, measure by measure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bmtlib.analysis.naming import at_largest, conditions, named, number, ratio_text
+from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.series import all_series
+from bmtlib.analysis.plots.style import INK, QUIET, new_figure, nothing_to_show, styled
+from bmtlib.analysis.settings import df_setting_trials, df_settings
+from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.trials import done
+
+_AXES = {
+    "requests_per_s": "requests/s",
+    "wait_p99_ms": "99 % waited less than, ms",
+    "lost_per_1000": "lost per 1,000 requests",
+}
+
+
+@styled
+def plot_settings(tables: Tables) -> Figure:
+    """Requests/s, waits and losses of each setting; dashed: the first setting of the arm, which is what it replaces."""
+    title = "What the director's settings changed"
+    table = named(tables, df_settings(tables))
+    if not table["value"].gt(0).any():
+        varied = "No arm was measured with two settings of the director (levers, queues, threads)."
+        return nothing_to_show(title, varied if len(done(tables)) else NO_CASE)
+    table, at = at_largest(table)
+    trials = named(tables, df_setting_trials(tables))
+    series = list(table["series"].unique())
+    interval = " Bar: 95 % interval." if table["low"].notna().any() else ""
+    measures = {
+        name: words for name, words in _AXES.items() if table.loc[table["measure"] == name, "value"].gt(0).any()
+    }
+    clean = "" if "lost_per_1000" in measures else " Nothing was lost, or it was not measured."
+    note = f"Dot: one block. Line: median.{interval} Dashed: the arm's first setting.{clean}{at} {conditions(tables)}."
+    figure = new_figure(_finding(table, title), note, 0.7 + 0.46 * len(series))
+    panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
+    looks = all_series(tables)
+    for axes, (measure, words) in zip(panels, measures.items(), strict=True):
+        part = table[table["measure"] == measure]
+        for y, name in enumerate(series):
+            colour = looks[name].colour
+            _draw(axes, y, part[part["series"] == name].iloc[0], trials.loc[trials["series"] == name, measure], colour)
+        _firsts(axes, part, series)
+        ends = [part["high"].max(), trials.loc[trials["series"].isin(series), measure].max()]
+        axes.set_xlim(0, 1.08 * np.nanmax([*ends, 0.0]) or 1)
+        axes.set_xlabel(words)
+        axes.locator_params(axis="x", nbins=3)
+        axes.xaxis.set_major_formatter("{x:,.4g}")
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+    panels[0].set_yticks(range(len(series)), series)
+    panels[0].set_ylim(len(series) - 0.55, -0.65)
+    return figure
+
+
+def _draw(axes: Axes, y: int, row: pd.Series, dots: pd.Series, colour: tuple[float, float, float]) -> None:
+    if np.isfinite(row["low"]):
+        ends = [row["low"], row["high"]]
+        axes.plot(ends, [y, y], color=colour, alpha=0.35, linewidth=8, solid_capstyle="butt")
+    axes.plot(dots, [y] * len(dots), "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
+    if np.isfinite(row["value"]):
+        axes.plot([row["value"]] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2.5)
+        text = f"{row['value']:,.0f}" if row["value"] >= 10 else number(row["value"])
+        axes.annotate(text, (row["value"], y - 0.27), ha="center", va="bottom", fontsize=9, color=INK)
+    else:
+        axes.text(0.02, y, "not measured", transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=9)
+
+
+def _firsts(axes: Axes, part: pd.DataFrame, series: list[str]) -> None:
+    """A dashed line from each arm's first setting down to its last."""
+    firsts = part[part["first"]]
+    for i, (_, row) in enumerate(firsts.iterrows()):
+        top = series.index(row["series"])
+        bottom = series.index(firsts["series"].iloc[i + 1]) if i + 1 < len(firsts) else len(series)
+        axes.plot([row["value"]] * 2, [top, bottom - 0.6], color=INK, linewidth=0.9, linestyle=(0, (4, 3)))
+
+
+def _finding(table: pd.DataFrame, title: str) -> str:
+    """Requests/s of each setting against the first of its arm, those that are decided."""
+    rates = table[table["measure"] == "requests_per_s"]
+    parts, undecided = [], 0
+    for arm, rows in rates.groupby("arm", sort=False):
+        decided = rows[rows["verdict"].isin(("higher", "lower"))]
+        undecided += int((~rows["first"]).sum()) - len(decided)
+        own = [f"{_setting(row)} {ratio_text(row['ratio'])}" for _, row in decided.iterrows()]
+        if own:
+            parts.append(f"{arm}: {', '.join(own)} times {_setting(rows[rows['first']].iloc[0])}")
+    if not parts:
+        return "No setting is shown to change requests/s" if undecided else title
+    return f"Requests/s of {'; '.join(parts)}" + (f" ({undecided} more undecided)" if undecided else "")
+
+
+def _setting(row: pd.Series) -> str:
+    return str(row["series"]).partition(", ")[2] or str(row["series"])

@@ -1,0 +1,102 @@
+"""What was lost on the way from the wire to the program: one step per layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bmtlib.analysis.drops import PLACES, df_lost
+from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, number
+from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, panel_grid, styled
+from bmtlib.analysis.tables import Tables
+
+_ROLE_COLOURS = {
+    "director": "#D55E00",
+    "web": "#009E73",
+    "client": "#56B4E9",
+    "machine": "#CC79A7",
+}
+_ROLE_WORDS = {
+    "director": "director",
+    "web": "web hosts",
+    "client": "clients",
+    "machine": "the kernel that hosts share",
+}
+_SHORT = {"softnet backlog": "backlog", "listen, SYN": "SYN queue", "listen, accept": "accept queue"}
+
+
+@styled
+def plot_lost_by_layer(tables: Tables) -> Figure:
+    """A waterfall per arm that lost something: each layer adds what it lost; the last bar is the whole."""
+    title = "Losses from the wire to the program"
+    table = named(tables, df_lost(tables))
+    if table.empty:
+        return nothing_to_show(title, NO_CASE)
+    table, at = at_largest(table)
+    lossy = table[table["per_1000"].fillna(0) > 0]
+    series = list(lossy["series"].unique())
+    if not series:
+        unknown = [_SHORT.get(layer, layer) for layer in table.loc[table["role"] == "unknown", "layer"].unique()]
+        said = f"Clean in all arms: {', '.join(_SHORT.get(layer, layer) for layer in PLACES if layer not in unknown)}."
+        return nothing_to_show(_finding(table), f"{said} Not measured: {', '.join(unknown)}." if unknown else said)
+    roles = {_ROLE_WORDS[role]: colour for role, colour in _ROLE_COLOURS.items() if role in set(lossy["role"])}
+    clean = [in_sentence(name) for name in table["series"].unique() if name not in series]
+    nothing = f" Nothing lost: {', '.join(clean)}." if clean else ""
+    note = f"Per 1,000 right answers, all hosts and blocks.{nothing}{at} {conditions(tables)}."
+    rows = -(-len(series) // 2)
+    figure = new_figure(_finding(table), note, rows * (0.75 + 0.21 * (len(PLACES) + 1)), roles)
+    panels = panel_grid(figure, len(series))
+    most = float(table.groupby("series")["per_1000"].sum().max())
+    for i, (axes, name) in enumerate(zip(panels, series, strict=True)):
+        _draw(axes, table[table["series"] == name], most, labelled=i % 2 == 0)
+        axes.set_title(name)
+    for axes in panels[-2:]:
+        axes.set_xlabel("lost per 1,000 requests")
+    return figure
+
+
+def _draw(axes: Axes, part: pd.DataFrame, most: float, *, labelled: bool) -> None:
+    total = 0.0
+    for y, layer in enumerate(PLACES):
+        rows = part[part["layer"] == layer]
+        before = total
+        for _, row in rows[rows["per_1000"].fillna(0) > 0].iterrows():
+            axes.barh(y, row["per_1000"], left=total, height=0.7, color=_ROLE_COLOURS[row["role"]])
+            total += row["per_1000"]
+        axes.plot([total, total], [y - 0.35, y + 1.35], color=QUIET, linewidth=0.8)
+        text, lost = (
+            ("not measured", False) if (rows["role"] == "unknown").all() else (number(total - before), total > before)
+        )
+        look: dict[str, Any] = {"color": INK, "fontweight": "bold"} if lost else {"color": QUIET}
+        axes.annotate(text, (total, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, **look)
+    axes.barh(len(PLACES), total, height=0.7, color=INK)
+    axes.annotate(
+        number(total), (total, len(PLACES)), xytext=(5, 0), textcoords="offset points", va="center", fontweight="bold"
+    )
+    names = [*(_SHORT.get(layer, layer) for layer in PLACES), "all"]
+    axes.set_yticks(range(len(names)), names if labelled else [""] * len(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(0, 1.4 * (most or 1))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.locator_params(axis="x", nbins=4)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=FAINT)
+
+
+def _finding(table: pd.DataFrame) -> str:
+    """The layer that lost the most, of each arm that lost something."""
+    sums = table.groupby(["series", "layer"], sort=False)["per_1000"].sum()
+    parts = []
+    for series in table["series"].unique():
+        mine = sums[series]
+        if mine.max() > 0:
+            share, where = mine.max() / mine.sum(), str(mine.idxmax())
+            part = f" ({100 * share:.0f} %)" if share < 0.995 else ""
+            parts.append(f"{in_sentence(series)} in the {_SHORT.get(where, where)}{part}")
+    if parts:
+        return f"Where most was lost: {', '.join(parts)}"
+    return "No measured layer lost anything" if (table["role"] == "unknown").any() else "Nothing was lost in any layer"
