@@ -142,7 +142,10 @@ def _unable(tables: Tables, claim: Claim) -> str:
     same_arm = claim.over is not None and claim.over.arm == claim.of.arm
     if not had or had >= tables.cpus_needed or not same_arm or claim.metric in _WITHOUT_CPUS:
         return ""
-    return f"the question needs {tables.cpus_needed} CPUs for the director, and this one gave it {had}"
+    return (
+        f"the question needs {tables.cpus_needed} CPUs for the director, and it had {had} "
+        "(testbed.placement.director_cpus gives it more)"
+    )
 
 
 def _verdict(claim: Claim, seen: _Seen, unable: str) -> tuple[Verdict, str]:

@@ -113,6 +113,18 @@ def number(value: float) -> str:
     return f"{round(value, digits):,.{min(max(digits, 0), 3)}f}"
 
 
+def short_number(value: float) -> str:
+    """A figure for where there is little room.
+
+    >>> short_number(1840000), short_number(63300), short_number(442), short_number(0)
+    ('1.84 M', '63.3 k', '442', '0')
+    """
+    for step, sign in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= step:
+            return f"{number(value / step)} {sign}"
+    return number(value)
+
+
 def ratio_text(ratio: float, low: float = math.nan, high: float = math.nan) -> str:
     """A ratio, with its interval if it has one.
 

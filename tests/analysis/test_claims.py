@@ -140,7 +140,7 @@ def test_cpus_that_share_one_do_not_decide_what_a_second_one_brings(builder: Any
     shared = builder.tables(builder.usual, {"machine": {"vcpus": 2, "cpus": [1]}}, **fields)
     found = df_claims(shared)
     assert list(found["verdict"]) == ["undecided", "supported", "supported"]
-    assert "the question needs 2 CPUs for the director, and this one gave it 1" in found["evidence"][0]
+    assert "the question needs 2 CPUs for the director, and it had 1" in found["evidence"][0]
     own = builder.tables(builder.usual, {"machine": {"vcpus": 2, "cpus": [0, 1]}}, **fields)
     assert "needs 2 CPUs" not in df_claims(own)["evidence"][0]
 

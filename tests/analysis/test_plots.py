@@ -93,7 +93,7 @@ def test_headings_say_what_the_tables_say(figures: dict[str, Figure]) -> None:
 
 def test_headings_about_settings(levers: Tables) -> None:
     said = {name: words(plot(levers)) for name, (plot, _) in FIGURES.items()}
-    assert "Requests/s of proxy: clogged 0.50 times free; l2dsr: clogged 0.50 times free" in said["settings"]
+    assert "No setting is shown to change: 99th percentile of the wait" in said["settings"]
     assert "proxy (clogged) in the backlog (70 %), l2dsr (clogged) in the backlog (70 %)" in said["lost-by-layer"]
     assert "Nothing lost: direct, proxy (free), l2dsr (free)." in said["lost-by-layer"]
     assert "proxy (free) 100 % on CPU 1" in said["irq-over-time"]

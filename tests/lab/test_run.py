@@ -75,7 +75,9 @@ def lasting() -> Loaded:
 @pytest.fixture
 def own_session(lasting: Loaded) -> Any:
     ready = check(lasting.plan)
-    with Session(lasting.plan, placement=ready.placement, rootless=ready.rootless, run_id="test") as found:
+    with Session(
+        lasting.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="test"
+    ) as found:
         yield found
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,11 +11,12 @@ from matplotlib.figure import Figure
 
 from bmtlib.analysis.compare import df_drops
 from bmtlib.analysis.drops import LAYERS, LOSSES, SIGNS
-from bmtlib.analysis.naming import conditions, named, number
+from bmtlib.analysis.naming import conditions, named, short_number
 from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, styled
 from bmtlib.analysis.tables import Tables
 
+_MOST_COLUMNS = 4  # whose names fit side by side
 _SIGNS_SAID = {"interface": "interfaces counted drops", "retransmits": "segments were sent again"}
 
 
@@ -27,12 +30,14 @@ def plot_drops(tables: Tables) -> Figure:
     rows = [row for layer in LAYERS for row in _rows_of(table[table["layer"] == layer], layer)]
     which = "at the level with the most" if table["scale"].nunique() > 1 else ""
     note = f"Per million requests{which and f', {which}'}. {conditions(tables)}."
-    figure = new_figure(_finding(table), note, 0.55 + 0.34 * len(rows))
+    figure = new_figure(_finding(table), note, (1.2 if len(columns) > _MOST_COLUMNS else 0.55) + 0.34 * len(rows))
     axes = figure.subplots()
     for y, (_, part) in enumerate(rows):
         for x, series in enumerate(columns):
-            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max())
-    axes.set_xticks(range(len(columns)), columns)
+            size = 9 if len(columns) > _MOST_COLUMNS else 9.5
+            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max(), size)
+    slanted: dict[str, Any] = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, **(slanted if len(columns) > _MOST_COLUMNS else {}))
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.set_xlim(-0.5, len(columns) - 0.5)
@@ -42,14 +47,15 @@ def plot_drops(tables: Tables) -> Figure:
     return figure
 
 
-def _draw_cell(axes: Axes, x: int, y: int, per_million: float) -> None:
+def _draw_cell(axes: Axes, x: int, y: int, per_million: float, size: float) -> None:
     lost = bool(per_million > 0)
     strength = min(1.0, 0.25 + 0.15 * np.log10(1 + per_million)) if lost else 0.45
     colour = "#D55E00" if lost else FAINT
     axes.fill_between([x - 0.48, x + 0.48], y - 0.44, y + 0.44, color=colour, alpha=strength, linewidth=0)
-    text = "not measured" if np.isnan(per_million) else number(per_million)
+    text = "not measured" if np.isnan(per_million) else short_number(per_million)
     weight = "bold" if lost else "normal"
-    axes.text(x, y, text, ha="center", va="center", color=INK if lost else QUIET, fontweight=weight)
+    look: dict[str, Any] = {"color": INK if lost else QUIET, "fontweight": weight, "fontsize": size}
+    axes.text(x, y, text, ha="center", va="center", **look)
 
 
 def _rows_of(table: pd.DataFrame, layer: str) -> list[tuple[str, pd.DataFrame]]:

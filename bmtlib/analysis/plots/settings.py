@@ -83,8 +83,11 @@ def _firsts(axes: Axes, part: pd.DataFrame, series: list[str]) -> None:
 
 
 def _finding(table: pd.DataFrame, title: str) -> str:
-    """Requests/s of each setting against the first of its arm, those that are decided."""
-    rates = table[table["measure"] == "requests_per_s"]
+    """Each setting against the first of its arm, those that are decided: by waits where something was lost, for a lost
+    packet first lengthens the longest waits; else by requests/s."""
+    lossy = table.loc[table["measure"] == "lost_per_1000", "value"].gt(0).any()
+    measure, words = ("wait_p99_ms", "99th percentile of the wait") if lossy else ("requests_per_s", "Requests/s")
+    rates = table[table["measure"] == measure]
     parts, undecided = [], 0
     for arm, rows in rates.groupby("arm", sort=False):
         decided = rows[rows["verdict"].isin(("higher", "lower"))]
@@ -93,8 +96,8 @@ def _finding(table: pd.DataFrame, title: str) -> str:
         if own:
             parts.append(f"{arm}: {', '.join(own)} times {_setting(rows[rows['first']].iloc[0])}")
     if not parts:
-        return "No setting is shown to change requests/s" if undecided else title
-    return f"Requests/s of {'; '.join(parts)}" + (f" ({undecided} more undecided)" if undecided else "")
+        return f"No setting is shown to change: {words}" if undecided else title
+    return f"{words}, {'; '.join(parts)}" + (f" ({undecided} more undecided)" if undecided else "")
 
 
 def _setting(row: pd.Series) -> str:
