@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bmtlib.measure.arms import arm_changes
+from bmtlib.measure.limits import unreachable_levels
 from bmtlib.measure.runner import Ready
 from bmtlib.measure.session import Session
 from bmtlib.measure.tuning import case_tuning
@@ -48,7 +50,8 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
             who = _alike(session.lab, role)
             steps += [_step(change, who, "preparation") for change in session.changes[first]]
             steps += [_left(wish, who, "preparation") for wish in session.not_applied[first]]
-        for when, case in _tunings(plan).items():
+        left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
+        for when, case in _tunings([case for case in plan.cases if case.id not in left_out]).items():
             changes, skipped = case_tuning(case, session.lab.director, session.hardware)
             steps += [_step(change, change.host, when) for change in changes]
             steps += [_left(wish, wish.host, when) for wish in skipped]
@@ -75,10 +78,10 @@ def _alike(lab: Lab, role: str) -> str:
     return first if first == last else f"{first} to {last}"
 
 
-def _tunings(plan: Plan) -> dict[str, Case]:
+def _tunings(cases: Iterable[Case]) -> dict[str, Case]:
     """One case for each choice of levels that tunes the director, by its words: "lever small-ring"."""
     found: dict[str, Case] = {}
-    for case in plan.cases:
+    for case in cases:
         levels = [f"{factor} {case.levels[factor]}" for factor in DIRECTOR_FACTORS if factor in case.levels]
         if levels:
             found.setdefault(", ".join(levels), case)

@@ -50,7 +50,7 @@ def check(plan: Plan, *, tell: Callable[[str], None] = lambda _: None) -> Ready:
         raise MachineError(f"programs are missing: {', '.join(missing)}", todo=doctor.install_command(missing))
     wish = plan.testbed.privilege
     rootless = (doctor.lab_privilege() if wish == "auto" else wish) == "rootless"
-    placement = place(plan.testbed.placement.director_cpus)
+    placement = place(plan.testbed.placement.director_cpus, at_least=plan.scenario.director_cpus)
     vcpus = vcpus_of(plan.testbed, placement, plan.scenario.director_cpus)
     ready = Ready(placement=placement, rootless=rootless, vcpus=vcpus)
     check_limits(

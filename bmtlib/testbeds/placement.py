@@ -26,19 +26,24 @@ class Placement:
         return self.director if role == "director" else self.others
 
 
-def place(wish: str, available: frozenset[int] | None = None) -> Placement:
-    """Placement for `wish`: "auto" (the last quarter of the CPUs, at least one) or a CPU list such as "2-3".
+def place(wish: str, available: frozenset[int] | None = None, *, at_least: int = 1) -> Placement:
+    """Placement for `wish`: "auto" or a CPU list such as "2-3".
 
-    `available` defaults to the CPUs this process may use. Raises InputError for a CPU that is not there.
+    auto: the last quarter of the CPUs, and `at_least` so many as far as there are; where that is all of them, the
+    others share them. `available` defaults to the CPUs this process may use. InputError for a CPU that is not there.
 
     >>> place("auto", frozenset(range(8))).director == {6, 7}
     True
+    >>> place("auto", frozenset(range(4)), at_least=2).director == {2, 3}
+    True
+    >>> place("auto", frozenset({0, 1}), at_least=2).separate
+    False
     >>> place("0-1", frozenset({0, 1})).separate
     False
     """
     cpus = sorted(os.sched_getaffinity(0) if available is None else available)
     if wish == "auto":
-        director = frozenset(cpus[-max(1, len(cpus) // 4) :])
+        director = frozenset(cpus[-max(at_least, len(cpus) // 4) :])
     else:
         director = frozenset(parse_list(wish))
         if missing := director - set(cpus):

@@ -33,6 +33,7 @@ GUEST_NOFILE = 262_144  # open files per process in the guest: enough for 130,00
 _BOOT_DEADLINE_S = 60.0
 _SANDBOX_ADDRESS, _PREFIX = "169.254.77.1", 30
 _SIDES = ("front", "back")
+_TUN = "/dev/net/tun"
 
 # Without the self-tests of ciphers, which take an emulated CPU two seconds; panic=-1 with -no-reboot ends QEMU.
 _KERNEL_ARGS = ("console=ttyS0", "loglevel=4", "panic=-1", "oops=panic", "cryptomgr.notests")
@@ -117,6 +118,11 @@ class VmLab(Lab):
             raise MachineError(
                 "the testbed vm needs QEMU (qemu-system-x86_64), and this machine has none",
                 todo="./bmt run SCENARIO --testbed vm   installs it; or take --testbed netns",
+            )
+        if not os.access(_TUN, os.R_OK | os.W_OK):
+            raise MachineError(
+                f"the virtual director's NICs need {_TUN}, and it is not yours to open (or not there)",
+                todo=f"sudo modprobe tun; sudo chmod 666 {_TUN}   (most distributions have it so); or run as root",
             )
         many = "multi_queue " if self.queues > 1 else ""
         batch = [f"tuntap add dev {_tap(side)} mode tap {many}vnet_hdr" for side in _SIDES]
