@@ -70,8 +70,8 @@ class _Remote:
         deadline = time.monotonic() + timeout_s
         try:
             while not self._channel.status_event.wait(_POLL_S):
-                if (why := self._host.died()) is not None or not self._host.connected:
-                    raise HostError(self._host.name, ["ssh"], None, why or "the SSH connection broke")
+                if (why := self._host.lost()) is not None:
+                    raise HostError(self._host.name, ["ssh"], None, why)
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"no end after {timeout_s:g} s")
         except BaseException:
@@ -81,14 +81,14 @@ class _Remote:
             thread.join(max(0.5, deadline - time.monotonic()))
         rc = self._channel.recv_exit_status()
         self._channel.close()
-        if rc == -1 and ((why := self._host.died()) is not None or not self._host.connected):
-            raise HostError(self._host.name, ["ssh"], None, why or "the SSH connection broke")
+        if rc == -1 and (why := self._host.lost()) is not None:  # else a signal has ended the command
+            raise HostError(self._host.name, ["ssh"], None, why)
         return rc, bytes(self._out), bytes(self._err).partition(b"\n")[2]
 
     def kill(self) -> None:
         number = bytes(self._err).partition(b"\n")[0].decode(errors="replace")
         with suppress(HostError, OSError, paramiko.SSHException):
-            if number.isdecimal() and self._host.connected and self._host.died() is None:
+            if number.isdecimal() and self._host.lost() is None:
                 killer = self._host.channel()
                 killer.exec_command(f"kill -s KILL -- -{number}")
                 killer.status_event.wait(5)
@@ -103,10 +103,11 @@ class SshHost(Host):
     connection: Connection
     died: Callable[[], str | None] = field(default=_nothing)
 
-    @property
-    def connected(self) -> bool:
+    def lost(self) -> str | None:
+        """Why no answer can come any more, None while one can."""
         transport = self.connection.transport
-        return transport is not None and bool(transport.is_active())
+        connected = transport is not None and transport.is_active()
+        return self.died() or (None if connected else "the SSH connection broke")
 
     def channel(self) -> paramiko.Channel:
         """A new channel. HostError when the connection is gone."""

@@ -48,7 +48,6 @@ _MODULES = (
 )
 _NEEDED_MODULES = frozenset({"virtio_pci", "virtio_net", "ip_vs"})
 
-
 _INIT = Path(__file__).with_name("guest_init.sh")
 
 _SSHD = """\

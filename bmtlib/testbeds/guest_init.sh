@@ -10,7 +10,8 @@ mount -t devpts devpts /dev/pts; mount -t tmpfs shm /dev/shm; mount -t tmpfs -o 
 mount -t tmpfs tmp /tmp; mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mkdir -p /run/bmt /run/sshd /run/haproxy
 while read -r module; do
-  [ -e "/etc/bmt/${module##*/}.options" ] && read -r options < "/etc/bmt/${module##*/}.options" || options=
+  options=
+  [ ! -e "/etc/bmt/${module##*/}.options" ] || read -r options < "/etc/bmt/${module##*/}.options"
   insmod "$module" $options || echo "bmt: module $module was not loaded"
 done < /etc/bmt/modules
 hostname "$(cat /etc/hostname)"; ulimit -Hn {nofile}; ulimit -Sn {nofile}

@@ -5,9 +5,7 @@ Unpacking itself takes a kernel 3 to 4 s on an emulated CPU. QEMU can start a ba
 
 from __future__ import annotations
 
-import gzip
 import lzma
-import os
 import tempfile
 import zlib
 from pathlib import Path
@@ -34,9 +32,10 @@ def bootable_image(kernel: Kernel) -> Path:
         return kernel.image
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=kept.parent, delete=False) as file:
-            file.write(plain)
-        os.replace(file.name, kept)
+        # A folder, which goes with what is in it: a full disk leaves nothing half written.
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            (Path(folder) / kept.name).write_bytes(plain)
+            (Path(folder) / kept.name).replace(kept)
     except OSError:  # no space: slower, and it works
         return kernel.image
     return kept
@@ -49,7 +48,7 @@ def _plain(image: bytes) -> bytes | None:
         while start >= 0:
             try:
                 found = unpack(image[start:])
-            except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, EOFError):
+            except (lzma.LZMAError, zlib.error, EOFError):
                 found = b""
             if found.startswith(b"\x7fELF") and any(note in found for note in _PVH):
                 return found

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from bmtlib.cpus import to_mask
-from bmtlib.errors import MachineError
 from bmtlib.hosts.host import Host, each
 from bmtlib.hosts.netns import NetnsHost, Sandbox
 from bmtlib.params.testbed import Network, address_plan
@@ -93,7 +92,6 @@ class Lab:
     host's CPUs; without it the director's cost is not separable. Raises MachineError when the kernel refuses.
     """
 
-    kind = "netns"
     fidelity = "namespace"
     about: dict[str, object] | None = None  # of a virtual machine, where there is one
     queues: int | None = None  # of the director's interfaces, where these can be chosen
@@ -196,10 +194,6 @@ class Lab:
     def trouble(self) -> list[str]:
         """Lines in which a director of its own kernel told of trouble."""
         return []
-
-    def check_alive(self) -> None:
-        if not self.sandbox.alive:
-            raise MachineError("the lab is gone: its first process has ended", todo="start the run again")
 
     def close(self) -> None:
         self.sandbox.close()

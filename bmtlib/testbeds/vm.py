@@ -48,8 +48,6 @@ class VmLab(Lab):
     `boot_s` is the time from the start of QEMU to an open SSH connection. `about` describes the machine for run.json.
     """
 
-    kind = "vm"
-
     def __init__(
         self,
         network: Network,
