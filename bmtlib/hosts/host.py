@@ -49,8 +49,10 @@ class Background(Protocol):
 class Host(ABC):
     """A machine by role. `addresses` and `interfaces` are by network: "front", "back".
 
-    `machine` names the kernel that it runs on: hosts of a lab share one, and all that no namespace has of its own.
-    `cpus` are those of its services and its load; commands that prepare or look may run on any.
+    `machine` names the kernel that it runs on. With `namespace` it shares it with other hosts, and all that no
+    namespace has of its own. `cpus` are those of its services and its load; commands that prepare or look may run on
+    any.
+    `state` is the folder of the journal; `clock_offset_s` what the host's clock shows more than the controller's.
     """
 
     name: str
@@ -59,7 +61,10 @@ class Host(ABC):
     addresses: dict[str, str]
     interfaces: dict[str, str]
     cpus: frozenset[int]
+    namespace: bool = False
     run_id: str = "no-run"
+    state: str = WORK
+    clock_offset_s: float = 0.0
     applied: list[Change] = field(default_factory=list)
 
     @abstractmethod

@@ -14,7 +14,7 @@ from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.plan import Case, Plan
 from bmtlib.setup.change import Change
 from bmtlib.setup.sysctl import NotApplied
-from bmtlib.testbeds.netns import Lab
+from bmtlib.testbeds.bed import Bed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
     return steps
 
 
-def _alike(lab: Lab, role: str) -> str:
+def _alike(lab: Bed, role: str) -> str:
     hosts = lab.role(role)
     first, last = hosts[0].name, hosts[-1].name
     return first if first == last else f"{first} to {last}"

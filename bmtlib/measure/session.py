@@ -24,8 +24,8 @@ from bmtlib.setup.hardware_facts import HardwareFacts
 from bmtlib.setup.nginx import nginx_changes
 from bmtlib.setup.sysctl import NotApplied
 from bmtlib.setup.vip import director_vip, web_vip
+from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.bring_up import bring_up
-from bmtlib.testbeds.netns import Lab
 from bmtlib.testbeds.placement import Placement
 
 _ONCE_S = 120  # some hundred processes, each of which takes an emulated CPU 50 ms
@@ -62,7 +62,7 @@ class Session:
         self._hardware: HardwareFacts | None = None
         self.lab = self._open()
 
-    def _open(self) -> Lab:
+    def _open(self) -> Bed:
         scenario = self.plan.scenario
         lab = bring_up(
             self.plan.testbed,

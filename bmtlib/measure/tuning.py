@@ -36,7 +36,7 @@ def tuning_changes(
     """
     if wish is None:
         return [], []
-    namespace = host.machine == "lab"
+    namespace = host.namespace
     wanted = {key: (str(setting.value), setting.reason) for key, setting in wish.sysctl.items()}
     changes, skipped = tuning(host.name, wanted, settings, namespace=namespace)
     if not hardware_keys(wish):
@@ -61,7 +61,7 @@ def case_tuning(
     `hardware` gives the director's as they are between cases.
     """
     wish = case.director
-    if case.queues is not None and director.machine == "lab":
+    if case.queues is not None and director.namespace:
         wish = rps_instead(wish, case.queues, director.cpus)  # a veth has one queue, and its packets any CPU
     settings = parse_probe(director.run(probe(wish.sysctl).argv).stdout) if wish.sysctl else {}
     own = hardware() if hardware_keys(wish) else None

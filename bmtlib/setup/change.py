@@ -6,7 +6,9 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["netns", "host", "machine"]
+# What a change reaches: the host's network namespace; the host; the whole machine, also where hosts share one; the
+# machine from its next boot on.
+Scope = Literal["netns", "host", "machine", "reboot"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +24,13 @@ class Change:
     """One thing done to one host.
 
     `check` prints what is in force; with white space folded it must equal `expect`, else the change did not take.
+    `undo` brings back what was before `do`, also where `do` never ran or broke off: then it has nothing, or half of it,
+    to do, and ends well. Both find in $KEEP a folder of the run on the host, for what has to be kept by content.
     `before` and `want` are for the reader (plan, journal, report): short texts, None when there was nothing.
     `may_refuse`: nobody can tell before whether the host's hardware can do it. Refused, or not taken as wished, it is
     undone and reported, and the changes after it go on.
+    `lasting`: it is still there after a reboot. `seconds`: what `do` may take, where that is more than a moment.
+    `profile`: the profile that the wish comes from, "" for what the test itself needs.
     """
 
     host: str
@@ -38,6 +44,9 @@ class Change:
     scope: Scope = "host"
     reason: str = ""
     may_refuse: bool = False
+    lasting: bool = False
+    seconds: float = 1
+    profile: str = ""
 
 
 def command(*argv: str, stdin: str = "") -> Command:
@@ -70,5 +79,5 @@ def file_change(host: str, path: str, text: str, *, before: str | None, reason: 
 
 def change_row(change: Change) -> dict[str, str | None]:
     """A change as it is kept in a run folder; `text` is what was written or fed in: a configuration file, a ruleset."""
-    row = {key: getattr(change, key) for key in ("what", "before", "want", "scope", "reason")}
+    row = {key: getattr(change, key) for key in ("what", "before", "want", "scope", "reason", "profile")}
     return {**row, "text": change.do.stdin or None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bmtlib.params.testbed import Testbed
+from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.netns import Lab
 from bmtlib.testbeds.placement import Placement
 from bmtlib.testbeds.vm import VmLab
@@ -23,7 +24,7 @@ def bring_up(
     placement: Placement,
     rootless: bool,
     vcpus: int | None = None,
-) -> Lab:
+) -> Bed:
     """All hosts of a testbed, up and joined; close() ends them. MachineError where this machine cannot do it."""
     if testbed.kind == "vm":
         assert vcpus is not None

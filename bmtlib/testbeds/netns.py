@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from types import TracebackType
 
 from bmtlib.cpus import to_mask
 from bmtlib.hosts.host import Host, each
 from bmtlib.hosts.netns import NetnsHost, Sandbox
 from bmtlib.params.testbed import Network, address_plan
+from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.placement import Placement
 
 # The kernel's neighbour table is one for all namespaces and holds 1024 entries by default (gc_thresh3, arp(7)); only
@@ -85,16 +85,10 @@ class _Link:
     address: str
 
 
-class Lab:
-    """A running lab. A context manager; `close()` removes all of it, and so does the end of this process.
-
-    `hosts` is in the order director, web hosts, clients. `rps` says whether receive processing was pinned to each
-    host's CPUs; without it the director's cost is not separable. Raises MachineError when the kernel refuses.
-    """
+class Lab(Bed):
+    """A running lab; the end of this process removes it, too. Raises MachineError when the kernel refuses."""
 
     fidelity = "namespace"
-    about: dict[str, object] | None = None  # of a virtual machine, where there is one
-    queues: int | None = None  # of the director's interfaces, where these can be chosen
 
     def __init__(self, network: Network, *, webs: int, clients: int, placement: Placement, rootless: bool) -> None:
         self.network, self.placement, self.rootless = network, placement, rootless
@@ -130,6 +124,7 @@ class Lab:
                 name=name,
                 role=role,
                 machine="lab",
+                namespace=True,
                 addresses=dict(sides),
                 # A host with one interface reaches both networks through it.
                 interfaces={side: interfaces.get(side, only) for side in ("front", "back")},
@@ -174,34 +169,9 @@ class Lab:
         result = host.run(["sh", "-s"], stdin="ip -batch - <<'END' || exit 1\n" + "\n".join(batch) + f"\nEND\n{rps}")
         return result.stdout.split()[-2:] == ["rps", "yes"]
 
-    def role(self, role: str) -> list[Host]:
-        return [host for host in self.hosts.values() if host.role == role]
-
-    @property
-    def director(self) -> Host:
-        return self.hosts["director"]
-
-    def speaks_for_machine(self, host: Host) -> bool:
-        """Whether what is the machine's and no namespace's own is read on this host: one host for each kernel."""
-        if host.machine == self.director.machine:
-            return host is self.director
-        return host is next(other for other in self.hosts.values() if other.machine == host.machine)
-
     def observer_cpus(self, host: Host) -> frozenset[int] | None:
         """Where to run what looks at `host`: off the director's CPUs, unless that is a machine of its own."""
-        return self.placement.others if host is self.director and host.machine == "lab" else None
-
-    def trouble(self) -> list[str]:
-        """Lines in which a director of its own kernel told of trouble."""
-        return []
+        return self.placement.others if host is self.director and host.namespace else None
 
     def close(self) -> None:
         self.sandbox.close()
-
-    def __enter__(self) -> Lab:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

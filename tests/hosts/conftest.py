@@ -20,6 +20,7 @@ def host(tmp_path: Path) -> LocalHost:
         name="web01",
         role="web",
         machine="lab",
+        namespace=True,
         addresses={"back": "172.16.0.101"},
         interfaces={"front": "eth0", "back": "eth0"},
         cpus=frozenset(os.sched_getaffinity(0)),

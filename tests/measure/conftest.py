@@ -24,6 +24,7 @@ def local(root: Path, name: str) -> LocalHost:
         name=name,
         role=name.rstrip("0123456789"),
         machine="lab",
+        namespace=True,
         addresses={"front": "192.168.16.2"},
         interfaces={"front": "eth0", "back": "eth0"},
         cpus=frozenset(os.sched_getaffinity(0)),
