@@ -28,7 +28,7 @@ from bmtlib.hosts.netns import NetnsHost, environment
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.load import ab_command
 from bmtlib.measure.preflight import PROOF_BYTES, fetch
-from bmtlib.measure.runner import Ready, check
+from bmtlib.measure.ready import Ready, check
 from bmtlib.measure.session import Session
 from bmtlib.parsers import ab
 from bmtlib.plan import Case
@@ -42,9 +42,7 @@ def _silent(*args: Any, **fields: Any) -> None:
 
 
 def open_session(loaded: Loaded, ready: Ready) -> Session:
-    return Session(
-        loaded.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="benchmark"
-    )
+    return Session(loaded.plan, ready, run_id="benchmark")
 
 
 def case_times(session: Session, cases: Iterable[Case], folder: RunDir) -> None:

@@ -75,7 +75,7 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
             try:
                 bar.show(folder)
                 ended.wait(_EVERY_S)
-                if kernel is None and (kernel := _kernel_started(folder)):
+                if kernel is None and (kernel := _kernel_started(folder)) and kernel["other_cpus"]:
                     # Not earlier: the kernel inherits our CPUs, and it is the one that divides them.
                     pin_process(kernel["other_cpus"])
                 if kernel and ending:

@@ -104,7 +104,7 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
       bmt plan file-size --set repetitions=3 --json
     """
     from bmtlib.measure.preview import preview
-    from bmtlib.measure.runner import check
+    from bmtlib.measure.ready import check
     from bmtlib.run import load
     from bmtlib.show import show_plan
 

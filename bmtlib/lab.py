@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.hosts.netns import NetnsHost, environment, nsenter
 from bmtlib.measure.arms import arm_changes
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.plan import plan_from_json
 from bmtlib.run import Loaded
@@ -146,7 +146,7 @@ def hold(arm: str) -> None:
     plan = plan_from_json(sys.stdin.read())
     ready = check(plan)
     path = _file()
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="lab") as session:
+    with Session(plan, ready, run_id="lab") as session:
         director = session.lab.director
         by_host = arm_changes(
             plan.scenario.arms[arm],

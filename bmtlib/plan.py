@@ -81,7 +81,8 @@ def make_plan(scenario: Scenario, testbed: Testbed) -> Plan:
 
     Raises InputError when the testbed's networks have no room for the hosts.
     """
-    address_plan(testbed.network, clients=scenario.clients, webs=scenario.webs)
+    if testbed.kind != "ssh":
+        address_plan(testbed.network, clients=scenario.clients, webs=scenario.webs)
     listed = [
         (arm, levels)
         for arm, settings in scenario.arms.items()

@@ -9,7 +9,8 @@ from typing import Any
 
 from bmtlib.doctor import choose_testbed
 from bmtlib.measure.probes import check_names
-from bmtlib.measure.runner import check, create_run, run_plan
+from bmtlib.measure.ready import check
+from bmtlib.measure.runner import create_run, run_plan
 from bmtlib.params.load_yaml import find_file, load_inputs, load_profile_set, to_yaml
 from bmtlib.params.paths import project_root
 from bmtlib.params.profile import ROLES

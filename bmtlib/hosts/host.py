@@ -17,6 +17,7 @@ from bmtlib.setup.change import Change
 from bmtlib.setup.sysctl import NotApplied
 
 WORK = "/run/bmt"  # everything of ours on a host lives below this folder; it is gone after a reboot
+_APPLY_S = 120  # for a script of changes, each of which takes a moment
 PARALLEL = 16  # commands under way at once; more only queue for the CPUs of the controller
 
 T = TypeVar("T")
@@ -68,8 +69,13 @@ class Host(ABC):
     applied: list[Change] = field(default_factory=list)
 
     @abstractmethod
-    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> Background:
-        """Start a command and return at once; on `cpus`, or on any that the host has."""
+    def start(
+        self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
+    ) -> Background:
+        """Start a command and return at once; on `cpus`, or on any that the host has.
+
+        `stdin` None: it stays open, without a word, until the command is killed.
+        """
 
     def run_bytes(
         self,
@@ -112,6 +118,10 @@ class Host(ABC):
             raise HostError(self.name, list(command), rc, result.stderr or result.stdout)
         return result
 
+    def on_its_clock(self, epoch_ns: int) -> int:
+        """What this host's clock shows when the controller's shows `epoch_ns`."""
+        return epoch_ns + round(self.clock_offset_s * 1e9)
+
     def read(self, path: str) -> str:
         return self.run(["cat", path]).stdout
 
@@ -147,9 +157,10 @@ class Host(ABC):
         """
         if not changes:
             return []
-        script = journal.apply_script(changes, self.run_id, WORK)
+        script = journal.apply_script(changes, self.run_id, self.state)
+        longest = _APPLY_S + sum(change.seconds for change in changes)
         try:
-            result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
+            result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
         except BaseException:
             self.applied.extend(changes)  # nobody knows how far it came: the undo of all is due
             raise
@@ -177,8 +188,9 @@ class Host(ABC):
         due = [change for change in reversed(self.applied) if change in changes]
         if not due:
             return
-        script = journal.undo_script(due, self.run_id, WORK)
-        result = self.run(["sh", "-s"], stdin=script, timeout_s=120, check=False)
+        script = journal.undo_script(due, self.run_id, self.state)
+        longest = _APPLY_S + sum(change.seconds for change in due)
+        result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
         ended = journal.outcomes(result.stdout)
         left = [change for i, change in enumerate(due) if i >= len(ended) or ended[i] != "done"]
         self.applied = [change for change in self.applied if change not in due or change in left]

@@ -1,25 +1,36 @@
 """Changes as one shell script per host: journal the old value on the host, do, read back, say how far it came.
 
-One script is one round trip, in a lab as over SSH; and the journal lies where the change was made, so that it
-can be undone after the controller is gone.
+One script is one round trip, in a lab as over SSH; and the journal lies where the change was made, so that it can be
+undone after the controller is gone, by another one, and after a reboot.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
+import urllib.parse
 from collections.abc import Sequence
+from typing import Any
 
+from bmtlib.hosts.entry import Entry
 from bmtlib.setup.change import Change, Command
 
 DO_FAILED = 92
 
+# Scripts of one host wait for each other: that of a controller that was killed may still be at work when the next
+# comes. What a script starts must have neither the lock nor our way to say `done`: a daemon would keep them.
 _PRELUDE = """\
 umask 022
 mkdir -p {folder} && cd {folder} || exit 90
+exec 8>>busy && flock -w 60 8 || {{ echo "another script of ours is still at work on this host" >&2; exit 94; }}
 exec 3>&1; set -f
+[ ! -s journal.jsonl ] || [ -z "$(tail -c 1 journal.jsonl)" ] || echo >> journal.jsonl
+read -r boot < /proc/sys/kernel/random/boot_id
+note() {{ printf '%s\\n' "$1" >> journal.jsonl || exit 91; }}
 same() {{ want=$2; set -- $1; [ "$*" = "$want" ]; }}
+export KEEP
 """
+_OFF = "3>&- 8>&-"
 
 
 def _shell(command: Command) -> str:
@@ -31,12 +42,44 @@ def _shell(command: Command) -> str:
     return f"printf '%s' {shlex.quote(command.stdin)} | {words}" if command.stdin else words
 
 
-def _entry(change: Change, run_id: str, kind: str) -> str:
-    """Shell that appends a line to the journal; `kind` is do, failed (nothing was done) or undone."""
-    entry = {"run": run_id, kind: change.what, "before": change.before, "want": change.want}
-    if kind == "do":
-        entry["undo"] = {"argv": list(change.undo.argv), "stdin": change.undo.stdin}  # type: ignore[assignment]
-    return f"printf '%s\\n' {shlex.quote(json.dumps(entry))} >> journal.jsonl || exit 91"
+def _note(line: dict[str, Any]) -> str:
+    """Shell that appends a line to the journal."""
+    return f"note {shlex.quote(json.dumps(line))}"
+
+
+def kept_in(folder: str, run_id: str) -> str:
+    """The folder of $KEEP."""
+    return f"{folder}/keep/{urllib.parse.quote(run_id, safe='')}"
+
+
+def _begin(folder: str, run_id: str) -> list[str]:
+    keep = shlex.quote(kept_in(folder, run_id))
+    before, after = json.dumps({"run": run_id, "boot": "|"}).rsplit("|", 1)
+    return [
+        _PRELUDE.format(folder=shlex.quote(folder)),
+        f'KEEP={keep}; mkdir -p "$KEEP" || exit 90',
+        f'note {shlex.quote(before)}"$boot"{shlex.quote(after)}',
+    ]
+
+
+def _outcome(change: Change | Entry, run_id: str, kind: str) -> str:
+    """`kind`: failed (nothing was done), undone."""
+    return _note({"run": run_id, kind: change.what})
+
+
+def _done(change: Change, run_id: str) -> str:
+    line = {
+        "run": run_id,
+        "do": change.what,
+        "before": change.before,
+        "want": change.want,
+        "lasting": change.lasting,
+        "undo": {"argv": list(change.undo.argv), "stdin": change.undo.stdin},
+        "check": change.check and {"argv": list(change.check.argv), "stdin": change.check.stdin},
+        "expect": change.expect,
+    }
+    # What outlives a reboot must be in a journal that does, also when the power fails in the next moment.
+    return _note(line) + ("; sync journal.jsonl 2>/dev/null" if change.lasting else "")
 
 
 def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
@@ -45,19 +88,18 @@ def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
     Ends with DO_FAILED when a `do` failed (it must then have left the host as it was), else with another code. For
     a change that may be refused it prints `refused` and why, and goes on.
     """
-    lines = [_PRELUDE.format(folder=shlex.quote(folder))]
+    lines = _begin(folder, run_id)
     for change in changes:
-        lines.append(_entry(change, run_id, "do"))
+        lines.append(_done(change, run_id))
         if change.may_refuse:
             lines.append(_try(change, run_id))
             continue
-        # Not a command's to have: the script on standard input, and our way to say `done` (a daemon would keep it).
-        failed = f"{{ {_entry(change, run_id, 'failed')}; exit {DO_FAILED}; }}"
-        lines.append(f"{{ {_shell(change.do)}; }} </dev/null >&2 3>&- || {failed}")
+        failed = f"{{ {_outcome(change, run_id, 'failed')}; exit {DO_FAILED}; }}"
+        lines.append(f"{{ {_shell(change.do)}; }} </dev/null >&2 {_OFF} || {failed}")
         if change.check is not None:
             expect = shlex.quote(" ".join(change.expect.split()))
             complaint = shlex.quote(f"{change.what}: the host accepted it and did not take it; it says: ")
-            lines.append(f"got=$({{ {_shell(change.check)}; }} </dev/null 3>&-)")
+            lines.append(f"got=$({{ {_shell(change.check)}; }} </dev/null {_OFF})")
             lines.append(f'same "$got" {expect} || {{ printf "%s%s\\n" {complaint} "$got" >&2; exit 93; }}')
         lines.append("echo done >&3")
     return "\n".join(lines) + "\n"
@@ -66,17 +108,17 @@ def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
 def _try(change: Change, run_id: str) -> str:
     """Shell for a change that may be refused. Half of it may have been done, so it is undone either way."""
     complaint = shlex.quote(f"{change.what}: the host refused it, and half of it cannot be undone")
-    lines = ["refused=", f"said=$({{ {_shell(change.do)}; }} </dev/null 2>&1 3>&-) || refused=yes"]
+    lines = ["refused=", f"said=$({{ {_shell(change.do)}; }} </dev/null 2>&1 {_OFF}) || refused=yes"]
     if change.check is not None:
         expect = shlex.quote(" ".join(change.expect.split()))
-        lines.append(f"got=$({{ {_shell(change.check)}; }} </dev/null 3>&-)")
+        lines.append(f"got=$({{ {_shell(change.check)}; }} </dev/null {_OFF})")
         lines.append(f'[ -n "$refused" ] || same "$got" {expect} || {{ refused=yes; said="it took: $got; $said"; }}')
     return "\n".join(
         [
             *lines,
             'if [ -z "$refused" ]; then echo done >&3; else',
-            f"{{ {_shell(change.undo)}; }} </dev/null >&2 3>&- || {{ echo {complaint} >&2; exit 93; }}",
-            _entry(change, run_id, "undone"),
+            f"{{ {_shell(change.undo)}; }} </dev/null >&2 {_OFF} || {{ echo {complaint} >&2; exit 93; }}",
+            _outcome(change, run_id, "undone"),
             """printf 'refused %s\\n' "$(printf '%s' "$said" | tr '\\n\\r' '  ' | cut -c 1-400)" >&3""",
             "fi",
         ]
@@ -88,11 +130,44 @@ def undo_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
 
     One that cannot be undone does not keep the others from it.
     """
+    return "\n".join([*_begin(folder, run_id), *(_undo(change, run_id) for change in changes)]) + "\n"
+
+
+def rollback_script(entries: Sequence[Entry], folder: str, boot: str) -> str:
+    """As `undo_script`, for what the journal on the host says. `boot`: its present one; a reboot undoes by itself."""
     lines = [_PRELUDE.format(folder=shlex.quote(folder))]
-    for change in changes:
-        undone = f"{_entry(change, run_id, 'undone')}; echo done >&3"
-        lines.append(f"if {{ {_shell(change.undo)}; }} </dev/null >&2 3>&-; then {undone}; else echo failed >&3; fi")
+    for entry in entries:
+        if entry.gone(boot):
+            lines.append(f"{_outcome(entry, entry.run, 'undone')}; echo done >&3")
+        else:
+            lines.append(f"KEEP={shlex.quote(kept_in(folder, entry.run))}\n{_undo(entry, entry.run)}")
     return "\n".join(lines) + "\n"
+
+
+def _undo(change: Change | Entry, run_id: str) -> str:
+    undone = f"{_outcome(change, run_id, 'undone')}; echo done >&3"
+    return f"if {{ {_shell(change.undo)}; }} </dev/null >&2 {_OFF}; then {undone}; else echo failed >&3; fi"
+
+
+def verify_script(entries: Sequence[Entry], folder: str) -> str:
+    """Script that prints, for each entry in order, `same`, or `drift` and what is in force instead."""
+    lines = [_PRELUDE.format(folder=shlex.quote(folder))]
+    for entry in entries:
+        if entry.check is None:
+            lines.append("echo same >&3")
+            continue
+        expect = shlex.quote(" ".join(entry.expect.split()))
+        lines.append(f"got=$({{ {_shell(entry.check)}; }} </dev/null 2>&1 {_OFF})")
+        lines.append(
+            f"""if same "$got" {expect}; then echo same >&3; """
+            """else printf 'drift %s\\n' "$(printf '%s' "$got" | tr '\\n\\r' '  ' | cut -c 1-200)" >&3; fi"""
+        )
+    return "\n".join(lines) + "\n"
+
+
+def keep_script(run_id: str, folder: str) -> str:
+    """Script that notes that a run's changes are meant to stay."""
+    return "\n".join([*_begin(folder, run_id), _note({"run": run_id, "kept": True})]) + "\n"
 
 
 def outcomes(stdout: str) -> list[str]:

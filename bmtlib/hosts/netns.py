@@ -50,7 +50,7 @@ def environment() -> dict[str, str]:
 class _Process:
     """A command inside the sandbox. `nsenter` and what it started share a session: one signal ends both."""
 
-    def __init__(self, argv: Sequence[str], stdin: bytes, cpus: frozenset[int]) -> None:
+    def __init__(self, argv: Sequence[str], stdin: bytes | None, cpus: frozenset[int]) -> None:
         self._stdin = stdin
         with _on_cpus(cpus):
             self._popen = subprocess.Popen(
@@ -95,7 +95,9 @@ class NetnsHost(Host):
         """The command line that runs `command` on this host from outside."""
         return [*nsenter(self.pid, rootless=self.rootless, uts=True), *command]
 
-    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> _Process:
+    def start(
+        self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
+    ) -> _Process:
         return _Process(self.enter(command), stdin, cpus or self.machine_cpus)
 
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from bmtlib.errors import BmtError, CaseError, HostError, MachineError
-from bmtlib.hosts.host import WORK, Background, Host, each
+from bmtlib.hosts.host import WORK, each
 from bmtlib.measure import outcome, preflight
 from bmtlib.measure.arms import picks_by_client
 from bmtlib.measure.barrier import run_together, start_instant_ns
 from bmtlib.measure.in_place import InPlace
 from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
+from bmtlib.measure.looks import Looks
 from bmtlib.measure.lvs_guards import lvs_guards
-from bmtlib.measure.probes import LVS_SETTLED, Probe, select
-from bmtlib.measure.scripts import load_script, probe_script, sampler_script, stop_script
+from bmtlib.measure.probes import LVS_SETTLED
+from bmtlib.measure.scripts import load_script
 from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
 from bmtlib.plan import Case
@@ -37,6 +38,7 @@ class CaseRun:
         self.dirty = False  # the arm could not be taken down: the testbed must not serve another case
         self._collected = False
         self.in_place = InPlace(case, session)
+        self.looks = Looks(session, engine=self.engine, place=self.place)
         network = session.plan.testbed.network
         self.base = f"http://{network.vip}:{network.port}"
         self.port = network.port
@@ -48,6 +50,7 @@ class CaseRun:
             vip=str(network.vip),
             webs=webs,
             port=network.port,
+            shares=session.shares(case.load),
         )
         self.record: dict[str, Any] = {
             "format": FORMAT,
@@ -71,6 +74,7 @@ class CaseRun:
             "clients": [],
             "guards": [],
             "preflight": [],
+            "clock": {},
             "director_cpus": sorted(self.lab.director.cpus),
             "not_applied": self.in_place.not_applied,
             "phase_s": self.phase_s,
@@ -141,14 +145,14 @@ class CaseRun:
             self.record["guards"].append(outcome.as_rows([self._drain()])[0])
         with self._phase("probe"):
             # The director last: from now on its CPUs are its own.
-            self._probe("before", [host for host in self.lab.hosts.values() if host is not self.lab.director])
-            self._probe("before", [self.lab.director])
+            self.looks.take("before", [host for host in self.lab.hosts.values() if host is not self.lab.director])
+            self.looks.take("before", [self.lab.director])
         with self._phase("load"):
             ended = self._load()
         with self._phase("collect"):
             # The director first, alone: its counters are the case's result. Then the others, on all CPUs.
-            self._probe("after", [self.lab.director])
-            files = each(self.lab.hosts.values(), self._fetch)
+            self.looks.take("after", [self.lab.director])
+            files = each(self.lab.hosts.values(), self.looks.fetch)
             self._collected = True
             for name, content in files.items():
                 self.folder.write_raw(self.case.id, name, content)
@@ -211,59 +215,32 @@ class CaseRun:
         text = f"{left} connections still open before the load" if waiting else "all connections closed before the load"
         return outcome.Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
 
-    def _probes(self, host: Host, when: list[Any]) -> list[Probe]:
-        return select(
-            when,
-            role=host.role,
-            interfaces=host.interfaces.values(),
-            engine=self.engine,
-            names=self.session.plan.scenario.probes,
-            shared_machine=not self.lab.speaks_for_machine(host),
-        )
-
-    def _probe(self, moment: str, hosts: Sequence[Host]) -> None:
-        each(
-            hosts,
-            lambda host: host.run(["sh", "-c", self._probe_script(host, moment)], cpus=self.lab.observer_cpus(host)),
-        )
-
-    def _probe_script(self, host: Host, moment: str) -> str:
-        return probe_script(self.place, self._probes(host, ["around", "during"]), moment)
-
-    def _fetch(self, host: Host) -> dict[str, bytes]:
-        """The host's files of this case, its "after" probes among them."""
-        first = "" if host is self.lab.director else self._probe_script(host, "after")
-        return host.collect(self.place, first=first, remove=True)
-
     def _load(self) -> list[Any]:
+        self.record["clock"] = self.lab.clocks()
         start_ns = start_instant_ns(len(self.parts))
         scripts = {
-            part.client: load_script(self.place, ab_command(part, self.case.load), start_ns) for part in self.parts
+            part.client: load_script(
+                self.place, ab_command(part, self.case.load), self.lab.hosts[part.client].on_its_clock(start_ns)
+            )
+            for part in self.parts
         }
         limit_s = deadline_s(self.case.load)
         observed = [host for host in self.lab.hosts.values() if self.lab.speaks_for_machine(host)]
-        samplers = [(host, self._start_sampler(host, int(limit_s) + 5)) for host in observed]
+        samplers = [(host, self.looks.start_sampler(host, int(limit_s) + 5)) for host in observed]
         try:
             return run_together(self.lab.hosts, scripts, timeout_s=limit_s)
         finally:
             for host, sampler in samplers:
-                self._stop_sampler(host, sampler)
-
-    def _start_sampler(self, host: Host, most: int) -> Background:
-        """Sample a host each second: the director, and what speaks for the machine of the others."""
-        script = sampler_script(self.place, self._probes(host, ["during"]), every_s=1.0, most=most)
-        return host.start(["sh", "-c", script], cpus=self.lab.observer_cpus(host))
-
-    def _stop_sampler(self, host: Host, sampler: Background) -> None:
-        host.run(["sh", "-c", stop_script(self.place)], cpus=self.lab.observer_cpus(host))
-        try:
-            sampler.wait(5)
-        except TimeoutError as error:
-            raise CaseError(f"the sampler on {host.name} did not stop") from error
+                self.looks.stop_sampler(host, sampler)
 
     def _judge(self, files: dict[str, dict[str, bytes]], errors: list[str]) -> None:
         size, record = int(self.case.load.file_size), self.record
-        clients = [outcome.client_outcome(part, files[part.client], file_size=size) for part in self.parts]
+        clients = [
+            outcome.client_outcome(
+                part, files[part.client], file_size=size, clock_offset_s=self.lab.hosts[part.client].clock_offset_s
+            )
+            for part in self.parts
+        ]
         window = outcome.window_of(clients)
         record["clients"] = outcome.as_rows(clients)
         record["requests"] = outcome.request_counts(clients, keepalive=self.case.load.keepalive)
@@ -288,7 +265,7 @@ class CaseRun:
         died = [
             f"{client.host} (exit code {client.rc}): {client.said}" for client in clients if client.status == "died"
         ]
-        silent = [name for name, content in files.items() if name.startswith("web") and not listens(content, self.port)]
+        silent = [web.name for web in self.lab.role("web") if not listens(files[web.name], self.port)]
         if died or errors:
             raise CaseError(f"a load generator died: {'; '.join(died or errors)}", where=self.case.id)
         if silent:

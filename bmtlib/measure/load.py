@@ -45,9 +45,19 @@ def deadline_s(load: Load) -> float:
 
 
 def client_loads(
-    load: Load, *, clients: Sequence[str], kind: str, vip: str, webs: Mapping[str, str], port: int
+    load: Load,
+    *,
+    clients: Sequence[str],
+    kind: str,
+    vip: str,
+    webs: Mapping[str, str],
+    port: int,
+    shares: Sequence[int] | None = None,
 ) -> list[ClientLoad]:
-    """The parts of all clients. Arm `direct`: client i asks web host i modulo their number; else all ask the VIP."""
+    """The parts of all clients. Arm `direct`: client i asks web host i modulo their number; else all ask the VIP.
+
+    `shares`: connections of each client, where they are not all alike.
+    """
     targets = list(webs.values()) if kind == "direct" else [vip]
     path = file_name(int(load.file_size))
     requests: Sequence[int | None] = [None] * len(clients)
@@ -60,7 +70,9 @@ def client_loads(
             concurrency=concurrency,
             requests=requests[i],
         )
-        for i, (client, concurrency) in enumerate(zip(clients, spread(load.concurrency, len(clients)), strict=True))
+        for i, (client, concurrency) in enumerate(
+            zip(clients, shares or spread(load.concurrency, len(clients)), strict=True)
+        )
     ]
 
 

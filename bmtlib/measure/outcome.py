@@ -67,10 +67,15 @@ class Guard:
     text: str
 
 
-def client_outcome(part: ClientLoad, files: Mapping[str, bytes], *, file_size: int) -> ClientOutcome:
-    """What `files` (a client's folder of the case) say about its part of the load. ParseError on unknown text."""
+def client_outcome(
+    part: ClientLoad, files: Mapping[str, bytes], *, file_size: int, clock_offset_s: float = 0.0
+) -> ClientOutcome:
+    """What `files` (a client's folder of the case) say about its part of the load. ParseError on unknown text.
+
+    `clock_offset_s` is taken off the client's clock: times of all clients are the controller's.
+    """
     text = {name: content.decode(errors="replace") for name, content in files.items() if name != "ab.tsv"}
-    start = int(text["ab.start"]) / 1e9 if text.get("ab.start", "").strip() else None
+    start = int(text["ab.start"]) / 1e9 - clock_offset_s if text.get("ab.start", "").strip() else None
     rc = int(text["ab.rc"]) if text.get("ab.rc", "").strip() else None
     common: dict[str, Any] = {
         "host": part.client,
@@ -272,11 +277,8 @@ def _answers(requests: Mapping[str, int | None]) -> Guard:
 def _lengths(load: Load, clients: Sequence[ClientOutcome]) -> Guard:
     size = int(load.file_size)
     wrong = [client.host for client in clients if client.status == "done" and client.document_bytes != size]
-    text = (
-        f"the first answer to {', '.join(wrong)} did not have {size} bytes"
-        if wrong
-        else f"first answers had {size} bytes"
-    )
+    what = f"the first answer to {', '.join(wrong)} did not have" if wrong else "first answers had"
+    text = f"{what} {size} bytes"
     return Guard(name="length", verdict="mark" if wrong else "ok", value=len(wrong), limit=0, text=text)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.limits import unreachable_levels
-from bmtlib.measure.runner import Ready
+from bmtlib.measure.ready import Ready
 from bmtlib.measure.session import Session
 from bmtlib.measure.tuning import case_tuning
 from bmtlib.params.factors import DIRECTOR_FACTORS
@@ -37,14 +37,7 @@ class Step:
 def preview(plan: Plan, ready: Ready) -> list[Step]:
     """All steps in the order of a run. Hosts of a role are set up alike, so each role is shown once."""
     steps = []
-    with Session(
-        plan,
-        placement=ready.placement,
-        rootless=ready.rootless,
-        vcpus=ready.vcpus,
-        run_id="preview",
-        prepare=False,
-    ) as session:
+    with Session(plan, ready, run_id="preview", prepare=False) as session:
         for role in ("client", "web", "director"):
             first = session.lab.role(role)[0].name
             who = _alike(session.lab, role)

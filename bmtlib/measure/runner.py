@@ -4,76 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import bmtlib
 from bmtlib import doctor
-from bmtlib.errors import BmtError, InputError, MachineError
+from bmtlib.errors import BmtError, InputError
 from bmtlib.measure.case import CaseRun
-from bmtlib.measure.limits import check_limits, unreachable_levels
+from bmtlib.measure.limits import unreachable_levels
+from bmtlib.measure.ready import Ready
 from bmtlib.measure.session import Session
-from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan, load_seconds
 from bmtlib.rundir import FORMAT, RunDir
-from bmtlib.testbeds.bring_up import vcpus_of
-from bmtlib.testbeds.kernel import find_kernel
-from bmtlib.testbeds.placement import Placement, pin_process, place
-from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
+from bmtlib.testbeds.placement import pin_process
 
 # What one case costs beside warm-up and load: for the estimate of the time left only.
 OVERHEAD_S = 1.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ready:
-    """What `check` found out about this machine for a plan."""
-
-    placement: Placement
-    rootless: bool
-    vcpus: int | None  # of a virtual director
-
-    @property
-    def director_cpus(self) -> frozenset[int]:
-        """As the director itself numbers them."""
-        return self.placement.director if self.vcpus is None else frozenset(range(self.vcpus))
-
-
-def check(plan: Plan, *, tell: Callable[[str], None] = lambda _: None) -> Ready:
-    """Everything that can be known before a run: programs, rights, limits. Raises MachineError or InputError.
-
-    `tell` gets a line before each step that takes seconds.
-    """
-    if missing := doctor.missing_programs("vm" if plan.testbed.kind == "vm" else "all"):
-        raise MachineError(f"programs are missing: {', '.join(missing)}", todo=doctor.install_command(missing))
-    wish = plan.testbed.privilege
-    rootless = (doctor.lab_privilege() if wish == "auto" else wish) == "rootless"
-    placement = place(plan.testbed.placement.director_cpus, at_least=plan.scenario.director_cpus)
-    vcpus = vcpus_of(plan.testbed, placement, plan.scenario.director_cpus)
-    ready = Ready(placement=placement, rootless=rootless, vcpus=vcpus)
-    check_limits(
-        plan,
-        director_cpus=ready.director_cpus,
-        director_nofile=doctor.nofile_limit() if vcpus is None else GUEST_NOFILE,
-        nofile=doctor.nofile_limit(),
-        ab_concurrency=doctor.ab_concurrency_limit(),
-        ports=_client_ports(plan.scenario.tuning),
-    )
-    if plan.testbed.kind == "vm":
-        choose_accelerator(plan.testbed.vm, find_kernel(plan.testbed.vm.kernel, tell=tell), tell=tell)
-    return ready
-
-
-def _client_ports(tuning: str) -> int | None:
-    """Local ports that the tuning profile gives a client, None when it leaves the kernel's range."""
-    profile = load_profile_set(tuning, "client")
-    setting = profile.sysctl.get("net.ipv4.ip_local_port_range") if profile else None
-    if setting is None:
-        return None
-    first, last = str(setting.value).split()
-    return int(last) - int(first) + 1
 
 
 def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str], choice: str = "") -> RunDir:
@@ -150,7 +97,7 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
     # of the same process (a notebook's kernel) would find no CPU for its director.
     cpus = os.sched_getaffinity(0)
     try:
-        if ready.placement.separate:
+        if ready.placement.separate and ready.placement.others:
             pin_process(ready.placement.others)
         _run_cases(plan, folder, ready)
     except KeyboardInterrupt:
@@ -179,7 +126,7 @@ def estimate_s(plan: Plan) -> float:
 def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
     folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
     run_id = folder.run_json()["id"]
-    with Session(plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id=run_id) as session:
+    with Session(plan, ready, run_id=run_id) as session:
         session.record(folder)
         _update(
             folder,

@@ -6,33 +6,32 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from bmtlib.errors import BmtError
+from bmtlib.errors import BmtError, MachineError
 from bmtlib.hosts.facts import Facts, gather
 from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host, each
 from bmtlib.measure.arms import check_web_kernels, engine_of
-from bmtlib.measure.preflight import PROOF_BYTES
+from bmtlib.measure.preparation import preparation
 from bmtlib.measure.probes import select
+from bmtlib.measure.ready import Ready
 from bmtlib.measure.scripts import probe_script
-from bmtlib.measure.tuning import proxy_cpus, tuning_changes
 from bmtlib.params.load_yaml import load_profile_set
-from bmtlib.params.profile import ROLES, Nginx, Profile
+from bmtlib.params.profile import ROLES, Profile
+from bmtlib.params.scenario import Load
 from bmtlib.plan import Plan
 from bmtlib.rundir import RunDir
 from bmtlib.setup.change import Change, change_row
 from bmtlib.setup.hardware_facts import HardwareFacts
-from bmtlib.setup.nginx import nginx_changes
 from bmtlib.setup.sysctl import NotApplied
-from bmtlib.setup.vip import director_vip, web_vip
 from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.bring_up import bring_up
-from bmtlib.testbeds.placement import Placement
+from bmtlib.testbeds.custody import Custody, every, raise_all, take
 
 _ONCE_S = 120  # some hundred processes, each of which takes an emulated CPU 50 ms
 
 
 class Session:
-    """Hosts ready for cases. A context manager; leaving it takes the testbed down.
+    """Hosts ready for cases. A context manager; leaving it takes the testbed down, or gives the user's hosts back.
 
     `changes` and `not_applied` are by host: what was done to it, and which wishes of the tuning profile it cannot have.
     """
@@ -40,22 +39,26 @@ class Session:
     def __init__(
         self,
         plan: Plan,
+        ready: Ready,
         *,
-        placement: Placement,
-        rootless: bool,
-        vcpus: int | None,
         run_id: str,
         prepare: bool = True,
+        keep: bool = False,
+        take_over: str = "",
     ) -> None:
         """With `prepare` False the hosts are there and nothing was done to them: `changes` is what would be.
 
-        `vcpus` is of a virtual director, None without one.
+        Of the user's own hosts: with `keep` their changes stay, also over a reboot; else they are rolled back at the
+        end. `take_over`: "any" ends whoever holds their lock.
         """
-        self.plan, self.placement, self.rootless, self.vcpus, self.run_id = plan, placement, rootless, vcpus, run_id
-        self.prepare = prepare
+        self.plan, self.ready, self.run_id = plan, ready, run_id
+        self.prepare, self.keep, self.take_over = prepare, keep, take_over
         self.profiles: dict[str, Profile | None] = {
             role: load_profile_set(plan.scenario.tuning, role) for role in ROLES
         }
+        self.custody: Custody | None = None
+        self.kept = False
+        self.left: dict[str, str] = {}  # hosts that could not be rolled back, and why
         self.changes: dict[str, list[Change]] = {}
         self.not_applied: dict[str, list[NotApplied]] = {}
         self.facts: dict[str, Facts] = {}
@@ -63,33 +66,52 @@ class Session:
         self.lab = self._open()
 
     def _open(self) -> Bed:
-        scenario = self.plan.scenario
-        lab = bring_up(
+        scenario, ready = self.plan.scenario, self.ready
+        lab = ready.fleet or bring_up(
             self.plan.testbed,
             webs=scenario.webs,
             clients=scenario.clients,
-            placement=self.placement,
-            rootless=self.rootless,
-            vcpus=self.vcpus,
+            placement=ready.placement,
+            rootless=ready.rootless,
+            vcpus=ready.vcpus,
         )
         try:
             for host in lab.hosts.values():
                 host.run_id = self.run_id
-            self.facts = each(lab.hosts.values(), lambda host: gather(host, self._sysctl_keys(host.role)))
-            prepared = each(lab.hosts.values(), self._wishes)
-            self.changes = {name: changes for name, (changes, _) in prepared.items()}
-            self.not_applied = {name: skipped for name, (_, skipped) in prepared.items()}
-            check_web_kernels(scenario.arms.values(), lab.role("web"))
-            if self.prepare:
-                refused = each(lab.hosts.values(), lambda host: host.apply(self.changes[host.name]))
-                for name, more in refused.items():
-                    self.not_applied[name] += more
-                    gone = {item.key for item in more}
-                    self.changes[name] = [change for change in self.changes[name] if change.what not in gone]
+            if ready.fleet and self.prepare:
+                self.custody = take(list(lab.hosts.values()), self.run_id, take_over=self.take_over)
+            self._prepare(lab)
         except BaseException:
-            lab.close()
+            self._leave(lab)
             raise
         return lab
+
+    def _prepare(self, lab: Bed) -> None:
+        """Find out what every host is and wants; only then, and with `prepare`, change the first of them."""
+        hosts = lab.hosts.values()
+        self.facts = each(hosts, lambda host: gather(host, self._sysctl_keys(host.role)))
+        check_web_kernels(self.plan.scenario.arms.values(), lab.role("web"))
+        prepared = each(hosts, self._wishes)
+        self.changes = {name: changes for name, (changes, _) in prepared.items()}
+        self.not_applied = {name: skipped for name, (_, skipped) in prepared.items()}
+        if self.prepare:
+            refused = every(hosts, lambda host: host.apply(self.changes[host.name]))
+            raise_all(refused)
+            for name, more in refused.items():
+                assert not isinstance(more, BaseException)
+                self.not_applied[name] += more
+                gone = {item.key for item in more}
+                self.changes[name] = [change for change in self.changes[name] if change.what not in gone]
+
+    def _wishes(self, host: Host) -> tuple[list[Change], list[NotApplied]]:
+        return preparation(
+            host,
+            self.plan,
+            self.profiles[host.role],
+            self.facts[host.name],
+            self.ready.systems.get(host.name),
+            lasting=self.keep,
+        )
 
     def hardware(self) -> HardwareFacts:
         """The director's cards and CPUs after its preparation. Every case undoes what it did, so this is read once."""
@@ -98,40 +120,39 @@ class Session:
         return self._hardware
 
     def reopen(self) -> None:
-        """Take the testbed down and bring it up anew: after a host or a service of it has died."""
-        self.lab.close()
+        """After a host or a service of it has died: the testbed anew, or the user's hosts rolled back and prepared."""
         self._hardware = None
-        self.lab = self._open()
+        if self.ready.fleet is None:
+            self.lab.close()
+            self.lab = self._open()
+            return
+        assert self.custody is not None
+        self.ready.fleet.reconnect()
+        self.custody.take_again()
+        if left := self.custody.roll_back():
+            raise MachineError(_not_given_back(left), todo=f"bmt rollback {self.run_id} --testbed ...")
+        self._prepare(self.lab)
 
     def _sysctl_keys(self, role: str) -> list[str]:
         profile = self.profiles[role]
         return list(profile.sysctl) if profile else []
 
-    def _wishes(self, host: Host) -> tuple[list[Change], list[NotApplied]]:
-        """All changes that prepare one host: tuning first, then the VIP, then services."""
-        facts, profile, network = self.facts[host.name], self.profiles[host.role], self.plan.testbed.network
-        changes, skipped = tuning_changes(host, profile, facts.settings, proxy=proxy_cpus(None, host.cpus))
-        if host.role == "director":
-            changes += director_vip(host.name, str(network.vip), host.interfaces["front"], facts.sysctls())
-        if host.role == "web":
-            changes += web_vip(host.name, str(network.vip), facts.sysctls())
-            changes += nginx_changes(
-                host.name,
-                (profile.nginx if profile else None) or Nginx(),
-                file_sizes=[PROOF_BYTES, *(int(case.load.file_size) for case in self.plan.cases)],
-                port=network.port,
-                nofile=facts.nofile,
-                work=WORK,
-                user="root",
-                cpus=host.cpus,
-                config_before=facts.nginx_conf,
-            )
-        return changes, skipped
+    def settle(self) -> None:
+        """What was done to the user's hosts is meant to stay."""
+        assert self.custody is not None
+        self.custody.keep()
+        self.kept = True
 
     def engines(self) -> dict[str, str]:
         """Engine by arm name, as this director can drive it."""
         director = self.facts[self.lab.director.name]
         return {name: engine_of(arm, director) for name, arm in self.plan.scenario.arms.items()}
+
+    def shares(self, load: Load) -> list[int] | None:
+        """Connections of each client, by what it can hold; None where all are alike."""
+        from bmtlib.measure.capacity import share
+
+        return share(load.concurrency, list(self.ready.means.values())) if self.ready.means else None
 
     def describe(self) -> list[dict[str, Any]]:
         """The hosts for run.json."""
@@ -189,7 +210,17 @@ class Session:
         return all(each(self.lab.hosts.values(), check).values())
 
     def close(self) -> None:
-        self.lab.close()
+        """Take the testbed down. The user's hosts are rolled back first, unless kept; `left` says what could not be."""
+        self._leave(self.lab)
+
+    def _leave(self, lab: Bed) -> None:
+        try:
+            if self.custody is not None and not (self.keep and self.kept):
+                self.left = self.custody.roll_back()
+        finally:
+            if self.custody is not None:
+                self.custody.release()
+            lab.close()
 
     def __enter__(self) -> Session:
         return self
@@ -198,3 +229,12 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _not_given_back(left: dict[str, str]) -> str:
+    """
+    >>> print(_not_given_back({"web01": "the SSH connection broke"}))
+    these hosts could not be rolled back:
+        web01: the SSH connection broke
+    """
+    return "these hosts could not be rolled back:\n" + "\n".join(f"    {name}: {why}" for name, why in left.items())

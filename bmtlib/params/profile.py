@@ -57,6 +57,16 @@ class SysctlSetting(Params):
     )
 
 
+_KERNEL_ARGUMENT = re.compile(r"[a-zA-Z][A-Za-z0-9_.:,=+/-]*", re.ASCII)
+
+
+def _check_kernel_argument(word: str) -> str:
+    if not _KERNEL_ARGUMENT.fullmatch(word):
+        raise ValueError(f"{word!r} is not a kernel argument such as 'isolcpus=1': no spaces, no quotes")
+    return word
+
+
+KernelArgument = Annotated[str, AfterValidator(_check_kernel_argument)]
 CoalesceKey = Literal["rx-usecs", "rx-frames", "tx-usecs", "tx-frames", "adaptive-rx", "adaptive-tx"]
 FlowType = Literal["tcp4", "udp4"]
 Feature = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -176,6 +186,12 @@ class Cpu(Params):
         default=None,
         description="Everything of the host leaves these CPUs (cgroup cpuset, at run time) but what is pinned to them: "
         "proxy, or a list.",
+    )
+
+    kernel_args: Annotated[tuple[KernelArgument, ...], Field(strict=False)] | None = Field(
+        default=None,
+        description="Arguments of the kernel, e.g. [isolcpus=1-3]. Only `bmt apply` sets them, on hosts of your own; "
+        "they count from the next boot on.",
     )
 
 

@@ -107,6 +107,7 @@ def problems(tables: Tables) -> Html:
 def raw_files(folder: RunDir) -> Html:
     """Links to what each case left behind."""
     rows = []
+    director = next((host["name"] for host in folder.run_json()["hosts"] if host["role"] == "director"), "director")
     for case in _records(folder):
         place = f"cases/{case['id']}"
         clients = [client["host"] for client in case["clients"]]
@@ -120,7 +121,7 @@ def raw_files(folder: RunDir) -> Html:
                 "requests": Number.of(case["requests"]["completed"]),
                 "seconds": Number.of(case["window_s"], digits=4),
                 "Apache Bench said": Html(", ").join(reports) if reports else MISSING,
-                "director": link(folder, f"{place}/director", "counters"),
+                "director": link(folder, f"{place}/{director}", "counters"),
             }
         )
     return table("Cases, in the order in which they were measured", rows, empty="no case was measured")

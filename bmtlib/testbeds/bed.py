@@ -48,6 +48,13 @@ class Bed(ABC):
         """Lines in which a director of its own kernel told of trouble."""
         return []
 
+    def clocks(self) -> dict[str, dict[str, float]]:
+        """By how much each client's clock is off, and how sure that is, in milliseconds; set on the hosts as well.
+
+        Empty where all have one clock.
+        """
+        return {}
+
     @abstractmethod
     def close(self) -> None: ...
 

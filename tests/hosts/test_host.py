@@ -129,7 +129,8 @@ def test_undo_of_what_was_never_applied_does_nothing(host: LocalHost) -> None:
 def test_the_journal_names_the_run(host: LocalHost) -> None:
     host.run_id = "20261122T191530Z-it's-3fa9c1"
     host.apply([step("a")])
-    (line,) = (host.root / "run/bmt/journal.jsonl").read_text().splitlines()
+    boot, line = (host.root / "run/bmt/journal.jsonl").read_text().splitlines()
+    assert json.loads(boot)["run"] == host.run_id
     assert json.loads(line)["run"] == host.run_id
 
 

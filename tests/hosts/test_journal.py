@@ -49,7 +49,8 @@ def run(shell: str, script: str) -> subprocess.CompletedProcess[str]:
 
 
 def entries(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [line for line in lines if "boot" not in line]
 
 
 def change(do: str, *, undo: str = "true", check: str | None = None, expect: str = "", what: str = "thing") -> Change:
@@ -79,7 +80,7 @@ def test_any_text_is_written_read_back_and_restored(shell: str, tmp_path: Path, 
     undone = run(shell, undo_script(changes, "run-1", str(tmp_path)))
     assert (undone.returncode, undone.stdout, undone.stderr) == (0, "done\n", "")
     assert target.read_bytes() == before.encode()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["etc", "journal.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["busy", "etc", "journal.jsonl", "keep"]
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -107,9 +108,12 @@ def test_any_word_reaches_the_command_and_the_journal_as_it_is(shell: str, tmp_p
         "do": it.what,
         "before": text,
         "want": text,
+        "lasting": False,
         "undo": {"argv": list(it.undo.argv), "stdin": ""},
+        "check": {"argv": ["printf", "%s", text], "stdin": ""},
+        "expect": text,
     }
-    assert undone == {"run": run_id, "undone": it.what, "before": text, "want": text}
+    assert undone == {"run": run_id, "undone": it.what}
     assert not (tmp_path / "pwned").exists()
 
 
@@ -126,7 +130,7 @@ def test_random_texts(shell: str, tmp_path: Path) -> None:
 def test_a_folder_with_a_blank_and_a_quote(shell: str, tmp_path: Path) -> None:
     folder = tmp_path / "it's a folder"
     assert run(shell, apply_script([change("touch here")], "r", str(folder))).stdout == "done\n"
-    assert sorted(path.name for path in folder.iterdir()) == ["here", "journal.jsonl"]
+    assert sorted(path.name for path in folder.iterdir()) == ["busy", "here", "journal.jsonl", "keep"]
 
 
 def test_changes_are_done_in_order_and_undone_in_the_order_given(shell: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.run import Loaded, load
 
@@ -22,9 +22,7 @@ def loaded() -> Loaded:
 @pytest.fixture(scope="module")
 def session(loaded: Loaded) -> Iterator[Session]:
     ready = check(loaded.plan)
-    with Session(
-        loaded.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="test"
-    ) as found:
+    with Session(loaded.plan, ready, run_id="test") as found:
         yield found
 
 

@@ -9,7 +9,7 @@ from bmtlib.errors import CaseError, HostError
 from bmtlib.hosts.host import Host, each
 from bmtlib.measure import preflight
 from bmtlib.measure.preview import preview
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.params.testbed import Network
 from bmtlib.run import Loaded
@@ -38,7 +38,7 @@ def test_there_is_no_way_out(session: Session) -> None:
 
 
 def test_receive_processing_is_on_the_hosts_own_cpus(session: Session) -> None:
-    if not session.placement.separate:
+    if not session.ready.placement.separate:
         pytest.skip("this machine has one CPU: director and others share it")
     assert session.lab.rps
     masks = each(session.lab.hosts.values(), lambda host: host.read("/sys/class/net/eth0/queues/rx-0/rps_cpus").strip())

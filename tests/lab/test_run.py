@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bmtlib.measure.case import CaseRun
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.parsers import ab
 from bmtlib.plan import Case
@@ -75,9 +75,7 @@ def lasting() -> Loaded:
 @pytest.fixture
 def own_session(lasting: Loaded) -> Any:
     ready = check(lasting.plan)
-    with Session(
-        lasting.plan, placement=ready.placement, rootless=ready.rootless, vcpus=ready.vcpus, run_id="test"
-    ) as found:
+    with Session(lasting.plan, ready, run_id="test") as found:
         yield found
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.params.arms import ProxyArm
 from bmtlib.params.load_yaml import load_profile

@@ -15,7 +15,7 @@ import pytest
 
 from bmtlib.errors import HostError, MachineError
 from bmtlib.measure.case import CaseRun
-from bmtlib.measure.runner import check
+from bmtlib.measure.ready import check
 from bmtlib.parsers import ipvsadm
 from bmtlib.run import load, measure, start
 from bmtlib.rundir import RunDir

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bmtlib.errors import InputError
-from bmtlib.measure.runner import OVERHEAD_S, Ready, create_run, estimate_s, run_plan
+from bmtlib.measure.ready import Ready
+from bmtlib.measure.runner import OVERHEAD_S, create_run, estimate_s, run_plan
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Testbed
 from bmtlib.plan import Plan, make_plan, plan_from_json

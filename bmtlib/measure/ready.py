@@ -1,0 +1,143 @@
+"""Everything that can be known before a run, found out before anything is made or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from bmtlib import doctor
+from bmtlib.errors import MachineError
+from bmtlib.hosts.host import Host, each
+from bmtlib.hosts.secret import sudo_password
+from bmtlib.measure.limits import check_limits
+from bmtlib.params.load_yaml import load_profile_set
+from bmtlib.plan import Plan
+from bmtlib.testbeds.bring_up import vcpus_of
+from bmtlib.testbeds.kernel import find_kernel
+from bmtlib.testbeds.placement import Placement, place
+from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
+
+if TYPE_CHECKING:
+    from bmtlib.measure.capacity import ClientMeans
+    from bmtlib.setup.system import System
+    from bmtlib.testbeds.ssh import Fleet
+
+Tell = Callable[[str], None]
+_ENOUGH = 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """What `check` found out for a plan. `fleet`: the user's own hosts, connected; None where hosts are made.
+
+    `systems` and `means` by host name: what the hosts of a fleet are, and what its clients can do.
+    """
+
+    placement: Placement
+    rootless: bool = False
+    vcpus: int | None = None  # of a virtual director
+    fleet: Fleet | None = None
+    systems: dict[str, System] = field(default_factory=dict)
+    means: dict[str, ClientMeans] = field(default_factory=dict)
+
+    @property
+    def director_cpus(self) -> frozenset[int]:
+        """As the director itself numbers them."""
+        return self.placement.director if self.vcpus is None else frozenset(range(self.vcpus))
+
+    def close(self) -> None:
+        if self.fleet is not None:
+            self.fleet.close()
+
+
+def check(plan: Plan, *, tell: Tell = lambda _: None) -> Ready:
+    """Everything that can be known before a run: programs, rights, limits. Raises MachineError or InputError.
+
+    `tell` gets a line before each step that takes seconds.
+    """
+    if plan.testbed.kind == "ssh":
+        return _check_fleet(plan, tell)
+    if missing := doctor.missing_programs("vm" if plan.testbed.kind == "vm" else "all"):
+        raise MachineError(f"programs are missing: {', '.join(missing)}", todo=doctor.install_command(missing))
+    wish = plan.testbed.privilege
+    rootless = (doctor.lab_privilege() if wish == "auto" else wish) == "rootless"
+    placement = place(plan.testbed.placement.director_cpus, at_least=plan.scenario.director_cpus)
+    vcpus = vcpus_of(plan.testbed, placement, plan.scenario.director_cpus)
+    ready = Ready(placement=placement, rootless=rootless, vcpus=vcpus)
+    check_limits(
+        plan,
+        director_cpus=ready.director_cpus,
+        director_nofile=doctor.nofile_limit() if vcpus is None else GUEST_NOFILE,
+        nofile=doctor.nofile_limit(),
+        ab_concurrency=doctor.ab_concurrency_limit(),
+        ports=_client_ports(plan.scenario.tuning),
+    )
+    if plan.testbed.kind == "vm":
+        choose_accelerator(plan.testbed.vm, find_kernel(plan.testbed.vm.kernel, tell=tell), tell=tell)
+    return ready
+
+
+def _client_ports(tuning: str) -> int | None:
+    """Local ports that the tuning profile gives a client, None when it leaves the kernel's range."""
+    profile = load_profile_set(tuning, "client")
+    setting = profile.sysctl.get("net.ipv4.ip_local_port_range") if profile else None
+    if setting is None:
+        return None
+    first, last = str(setting.value).split()
+    return int(last) - int(first) + 1
+
+
+def _check_fleet(plan: Plan, tell: Tell) -> Ready:
+    """Reach all hosts, and see that they can do it. Nothing is changed there."""
+    from bmtlib.testbeds.ssh import open_fleet
+
+    tell(f"reaching {plan.scenario.webs + plan.scenario.clients + 1} hosts over SSH")
+    fleet = open_fleet(plan.testbed, webs=plan.scenario.webs, clients=plan.scenario.clients, secret=sudo_password)
+    try:
+        return _ready(plan, fleet)
+    except BaseException:
+        fleet.close()
+        raise
+
+
+def _ready(plan: Plan, fleet: Fleet) -> Ready:
+    from bmtlib.measure.capacity import share
+    from bmtlib.setup import system
+
+    hosts = fleet.hosts.values()
+    systems = each(hosts, _look)
+    if strange := {name: why for name, found in systems.items() if (why := system.unsupported(found))}:
+        lines = "\n    ".join(f"{name}: {why}" for name, why in strange.items())
+        raise MachineError(
+            f"hosts that bmtlib cannot set up:\n    {lines}", todo="Rocky, Alma or RHEL 8-9, Debian 12, Ubuntu 24.04"
+        )
+    fleet.check_segment(str(plan.testbed.network.vip))
+    means = each(fleet.role("client"), lambda host: _means(host, plan))
+    ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
+    for load in {case.load.concurrency: case.load for case in plan.cases}.values():
+        share(load.concurrency, list(means.values()))
+    check_limits(
+        plan,
+        director_cpus=ready.director_cpus,
+        director_nofile=systems[fleet.director.name].nofile,
+        # What clients can hold differs from one to the other: `share` has asked each.
+        nofile=_ENOUGH,
+        ab_concurrency=_ENOUGH,
+        ports=_ENOUGH,
+    )
+    return ready
+
+
+def _look(host: Host) -> System:
+    from bmtlib.setup import system
+
+    return system.parse(host.name, host.run(system.PROBE.argv, stdin=system.PROBE.stdin).stdout)
+
+
+def _means(host: Host, plan: Plan) -> ClientMeans:
+    from bmtlib.measure import client_means
+
+    look = client_means.PROBE
+    said = host.run(look.argv, stdin=look.stdin).stdout
+    return client_means.parse(host.name, said, _client_ports(plan.scenario.tuning))
