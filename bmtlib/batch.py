@@ -26,14 +26,14 @@ from bmtlib.testbeds.placement import pin_process
 _EVERY_S = 0.2
 
 
-def run_scenario(loaded: Loaded, *, out: str | None, report: bool) -> int:
+def run_scenario(loaded: Loaded, *, out: str | None, report: bool, keep: bool = False, break_lock: bool = False) -> int:
     """Run one scenario and print its folder's path as the last line of standard output. Returns the exit code."""
     from bmtlib.report import build_report
 
     console = Console(stderr=True)
     if loaded.choice:
         console.print(f"testbed {loaded.choice}", markup=False)
-    folder = start(loaded, out, tell=lambda text: console.print(text, markup=False))
+    folder = start(loaded, out, tell=lambda text: console.print(text, markup=False), keep=keep, break_lock=break_lock)
     console.print(f"run folder: {folder.path}", soft_wrap=True, markup=False)
     final = _measure(folder, console)
     code = _exit_code(folder, final, console)
@@ -112,6 +112,10 @@ def _kernel_started(folder: RunDir) -> dict[str, Any] | None:
 
 def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
     """Say what went wrong, in words, and how the run counts."""
+    for name, why in final["not_rolled_back"].items():
+        console.print(f"{name} could not be rolled back: {why}", style="red", markup=False)
+    if final["not_rolled_back"]:
+        console.print(f"when they are back: bmt rollback {folder.path}", style="red", markup=False, soft_wrap=True)
     cases = [folder.case(case_id) for case_id in folder.case_ids()]
     for case in cases:
         if case["status"] == "failed":
@@ -124,6 +128,8 @@ def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
     if final["status"] == "failed":
         error = final["error"]
         console.print(str(BmtError(error["what"], where=error["where"], todo=error["todo"])), style="red", markup=False)
+        return MachineError.exit_code
+    if final["not_rolled_back"]:
         return MachineError.exit_code
     bad = final["status"] != "done" or any(case["status"] not in ("done", "left out") for case in cases)
     return 1 if bad else 0

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import click
 
 from bmtlib import __version__
+from bmtlib.cli_fleet import BREAK_LOCK, apply, rollback, verify
 from bmtlib.errors import BmtError, InputError, MachineError
 
 # Imports of the library stand inside the verbs: `bmt --help` and completion must not load pandas.
@@ -70,7 +71,19 @@ def main() -> None:
     "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
 )
 @click.option("--report/--no-report", default=True, help="Build report.html after the run.")
-def run(scenarios: tuple[str, ...], testbed: str, settings: tuple[str, ...], out: str | None, report: bool) -> None:
+@click.option(
+    "--keep", is_flag=True, help="Hosts of your own stay as prepared; without, they are rolled back at the end."
+)
+@BREAK_LOCK
+def run(
+    scenarios: tuple[str, ...],
+    testbed: str,
+    settings: tuple[str, ...],
+    out: str | None,
+    report: bool,
+    keep: bool,
+    break_lock: bool,
+) -> None:
     """Measure scenarios and write their reports.
 
     The last line on standard output is the run folder's path. Progress goes to standard error.
@@ -81,12 +94,13 @@ def run(scenarios: tuple[str, ...], testbed: str, settings: tuple[str, ...], out
       bmt run quick --set load.concurrency=400 --set repetitions=5
       bmt run quick --testbed vm
       bmt run file-size --out /tmp/runs
+      bmt run quick --testbed my-rack.yml
     """
     from bmtlib.batch import run_scenario
     from bmtlib.run import load
 
     loaded = [load(scenario, testbed, settings) for scenario in scenarios]
-    codes = [run_scenario(item, out=out, report=report) for item in loaded]
+    codes = [run_scenario(item, out=out, report=report, keep=keep, break_lock=break_lock) for item in loaded]
     sys.exit(max(codes))
 
 
@@ -94,7 +108,7 @@ def run(scenarios: tuple[str, ...], testbed: str, settings: tuple[str, ...], out
 @click.argument("scenario", shell_complete=lambda c, p, i: _scenarios(i))
 @_TESTBED
 @_SET
-@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print cases and changes as JSON.")
 def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Show what a run would do: its cases, in order, and the changes on each host. Changes nothing.
 
@@ -109,10 +123,16 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
     from bmtlib.show import show_plan
 
     loaded = load(scenario, testbed, settings)
+    steps = preview(loaded.plan, check(loaded.plan))
     if as_json:
-        click.echo(loaded.plan.to_json())
+        changes = [vars(step) for step in steps]
+        click.echo(json.dumps({**json.loads(loaded.plan.to_json()), "changes": changes}, indent=1))
     else:
-        show_plan(loaded.plan, preview(loaded.plan, check(loaded.plan)))
+        show_plan(loaded.plan, steps)
+
+
+for verb in (apply, verify, rollback):
+    main.add_command(verb)
 
 
 @main.command()

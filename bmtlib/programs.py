@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from bmtlib.hosts.host import Host
 from bmtlib.hosts.netns import environment
 
 _TABLE = Path(__file__).with_name("programs.tsv")
@@ -121,6 +122,23 @@ def versions(purpose: Purpose) -> dict[str, str | None]:
 def program_versions() -> dict[str, str]:
     """Version by program, of all that are installed."""
     return {name: version for name, version in versions("vm").items() if version is not None}
+
+
+# $1 name, $2 option, and so on. What each says of itself, after a line with its name.
+_ASK = """\
+while [ $# -gt 1 ]; do
+  if command -v "$1" >/dev/null; then echo "### $1"; "$1" "$2" 2>&1 </dev/null | head -n 4; fi
+  shift 2
+done
+"""
+
+
+def versions_on(host: Host) -> dict[str, str]:
+    """Version by program, of those of programs.tsv that are on another host."""
+    words = [word for row in programs() for word in (row.name, row.version_option)]
+    said = host.run(["sh", "-c", _ASK, "sh", *words]).stdout
+    parts = (part.partition("\n") for part in said.split("### ")[1:])
+    return {name: version_in(text) or "unknown" for name, _, text in parts}
 
 
 def missing_programs(purpose: Purpose = "all") -> list[str]:

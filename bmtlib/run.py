@@ -56,13 +56,29 @@ def default_out() -> Path:
     return (Path.cwd() if root.name == "share" else root) / "data"
 
 
-def start(loaded: Loaded, out: str | Path | None = None, *, tell: Callable[[str], None] = lambda _: None) -> RunDir:
-    """Check that this machine can do it (MachineError, InputError), then make the run folder.
+def start(
+    loaded: Loaded,
+    out: str | Path | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    keep: bool = False,
+    break_lock: bool = False,
+) -> RunDir:
+    """Check that the machines can do it (MachineError, InputError), then make the run folder.
 
-    `tell` gets a line before each step that takes seconds: a kernel's download, a trial of KVM.
+    `tell` gets a line before each step that takes seconds: a kernel's download, a trial of KVM. Of hosts of one's own:
+    with `keep` they stay as prepared, with `break_lock` they are taken from whoever holds them.
     """
-    check(loaded.plan, tell=tell)
-    return create_run(loaded.plan, loaded.name, Path(out) if out else default_out(), loaded.texts, loaded.choice)
+    check(loaded.plan, tell=tell).close()
+    return create_run(
+        loaded.plan,
+        loaded.name,
+        Path(out) if out else default_out(),
+        loaded.texts,
+        loaded.choice,
+        keep=keep,
+        break_lock=break_lock,
+    )
 
 
 def measure(folder: RunDir) -> dict[str, Any]:

@@ -1,17 +1,24 @@
-"""What `bmt plan` and `bmt doctor` print: tables for people (rich). Text from files and hosts is never markup."""
+"""What `bmt plan`, `doctor`, `apply`, `verify` and `rollback` print: tables for people (rich).
+
+Text from files and hosts is never markup.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bmtlib.doctor import Check
+from bmtlib.fleet import Applied
+from bmtlib.hosts.rollback import Drift, Rolled
 from bmtlib.measure.preview import Step
 from bmtlib.measure.runner import estimate_s
 from bmtlib.plan import Plan, rows
+
+_SCOPES = {"netns": "netns", "host": "host", "machine": "machine", "reboot": "host, needs reboot"}
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
@@ -36,8 +43,12 @@ def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
     console.print(_table("Cases, in this order", varied, [[row[column] for column in varied] for row in cases]))
     for host, when in dict.fromkeys((step.host, step.when) for step in steps if step.done):
         mine = [step for step in steps if step.done and (step.host, step.when) == (host, when)]
-        table = [(step.what, step.now or "-", step.then or "-", step.scope) for step in mine]
-        console.print(_table(f"{host}, {when}", ["change", "now", "then", "scope"], table))
+        table = [
+            (step.what, step.now or "-", step.then or "-", _SCOPES[step.scope], step.reason, step.profile or "-")
+            for step in mine
+        ]
+        columns = ["change", "now", "then", "scope", "reason", "profile"]
+        console.print(_table(f"{host}, {when}", columns, table))
     left = [(step.host, step.what, step.then or "-", step.reason) for step in steps if not step.done]
     if left:
         title = f"Settings of the profile '{scenario.tuning}' that these hosts cannot have"
@@ -61,3 +72,40 @@ def show_checks(checks: Sequence[Check]) -> None:
             finding.append(f"\nto do: {check.todo}", style="yellow")
         table.add_row(Text(check.name), Text(word, style=style), finding)
     console.print(table)
+
+
+def show_applied(applied: Applied) -> None:
+    """How many changes were made on which host, what could not be had, and how to take them back."""
+    console = Console()
+    if not any(applied.changes.values()):
+        console.print("Nothing to do: every host is as wished.")
+    else:
+        rows = [(name, len(changes), len(applied.not_applied[name])) for name, changes in applied.changes.items()]
+        console.print(_table("Applied", ["host", "changes", "cannot be had"], rows))
+        console.print(Text(f"run {applied.run_id}; take back: bmt rollback {applied.run_id} --testbed ..."))
+    if applied.reboots:
+        console.print(Text(f"Needs a reboot, which is yours to do: {', '.join(applied.reboots)}"))
+
+
+def show_drift(found: Mapping[str, tuple[int, Sequence[Drift]] | BaseException]) -> None:
+    """Per host: how many changes are in force; and each that is not any more."""
+    console = Console()
+    rows = [(name, "cannot be read", str(it)) for name, it in found.items() if isinstance(it, BaseException)]
+    rows += [(name, f"{it[0]} changes", f"{len(it[1])} drifted") for name, it in found.items() if isinstance(it, tuple)]
+    console.print(_table("Changes in force", ["host", "changes", "found"], rows))
+    drifts = [(name, it) for name, pair in found.items() if isinstance(pair, tuple) for it in pair[1]]
+    if drifts:
+        lines = [(name, it.what, it.want or "-", it.found or "-", it.run) for name, it in drifts]
+        console.print(_table("Drifted", ["host", "change", "wanted", "found", "run"], lines))
+
+
+def show_rolled(found: Mapping[str, Rolled | BaseException]) -> None:
+    """Per host: what was undone, what is left, and why."""
+    console = Console()
+    rows = [
+        (name, "-", "all that there is", str(it))
+        if isinstance(it, BaseException)
+        else (name, len(it.undone), ", ".join(it.left) or "nothing", it.said if it.left else "")
+        for name, it in found.items()
+    ]
+    console.print(_table("Rolled back", ["host", "undone", "left", "why"], rows))

@@ -19,6 +19,8 @@ LAYERS = {
     "bmtlib.params": "pure",
     "bmtlib.plan": "pure",
     "bmtlib.setup": "pure",
+    "bmtlib.measure.capacity": "pure",
+    "bmtlib.measure.client_means": "pure",
     "bmtlib.measure.load": "pure",
     "bmtlib.measure.probes": "pure",
     "bmtlib.measure": "world",
@@ -33,9 +35,12 @@ LAYERS = {
     "bmtlib.__main__": "top",
     "bmtlib.batch": "top",
     "bmtlib.cli": "top",
+    "bmtlib.cli_fleet": "top",
+    "bmtlib.fleet": "top",
     "bmtlib.lab": "top",
     "bmtlib.run": "top",
     "bmtlib.show": "top",
+    "bmtlib.show_lint": "top",
 }
 
 # layer -> layers of bmtlib that it may reach, directly or through others

@@ -60,9 +60,11 @@ def share(total: int, clients: Sequence[ClientMeans]) -> list[int]:
     [20, 40, 40]
     """
     most = [capacity(means)[0] for means in clients]
+    if not clients:
+        raise InputError("the testbed has no client", todo="name at least one")
     if total > sum(most):
         raise _too_few(total, clients)
-    parts = dict(zip(range(len(clients)), spread(total, len(clients)), strict=True)) if clients else {}
+    parts = dict(enumerate(spread(total, len(clients))))
     full: dict[int, int] = {}
     # What the small ones cannot hold goes to the others, which may bring the next of them to its limit.
     while over := [i for i, part in parts.items() if part > most[i]]:
@@ -79,13 +81,15 @@ def _too_few(total: int, clients: Sequence[ClientMeans]) -> InputError:
         alike.setdefault(capacity(means), []).append(means.host)
     lines = [f"{', '.join(hosts)}: {most} each; {name} binds" for (most, name), hosts in alike.items()]
     together = sum(most * len(hosts) for (most, _), hosts in alike.items())
-    ways = [f"at most {together} connections (--set load.concurrency={together})"] if together else []
+    ways = []
     if together:
         needed = -(-total * len(clients) // together)
-        ways.insert(0, f"{needed} clients like these instead of {len(clients)}")
+        ways.append(f"{needed} clients like these instead of {len(clients)}")
+        ways.append(f"at most {together} connections (--set load.concurrency={together})")
     ways += [_TODO[name] for name in dict.fromkeys(name for _, name in alike)]
+    hold = "1 client holds" if len(clients) == 1 else f"{len(clients)} clients hold"
     return InputError(
-        f"{total} connections at one time, and {len(clients)} clients hold {together}:\n    " + "\n    ".join(lines),
+        f"{total} connections at one time, and {hold} {together}:\n    " + "\n    ".join(lines),
         where="load.concurrency",
-        todo="; or ".join(ways) or "name clients in the testbed",
+        todo="; or ".join(ways),
     )

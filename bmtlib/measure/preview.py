@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.limits import unreachable_levels
@@ -14,14 +14,13 @@ from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.plan import Case, Plan
 from bmtlib.setup.change import Change
 from bmtlib.setup.sysctl import NotApplied
-from bmtlib.testbeds.bed import Bed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """One change, or one wish that a host cannot have (`done` False). `host` names the hosts that are alike.
 
-    `when`: "preparation", or the arm whose cases need it.
+    `when`: "preparation", or the arm whose cases need it. `profile`: where the wish comes from, "" for the test's own.
     """
 
     host: str
@@ -31,23 +30,28 @@ class Step:
     then: str | None
     scope: str
     reason: str
+    profile: str
     done: bool
 
 
 def preview(plan: Plan, ready: Ready) -> list[Step]:
-    """All steps in the order of a run. Hosts of a role are set up alike, so each role is shown once."""
+    """All steps in the order of a run. Hosts for which the same is to be done are shown as one."""
     steps = []
     with Session(plan, ready, run_id="preview", prepare=False) as session:
         for role in ("client", "web", "director"):
-            first = session.lab.role(role)[0].name
-            who = _alike(session.lab, role)
-            steps += [_step(change, who, "preparation") for change in session.changes[first]]
-            steps += [_left(wish, who, "preparation") for wish in session.not_applied[first]]
+            planned = {
+                host.name: [
+                    *(_step(change, "preparation") for change in session.changes[host.name]),
+                    *(_left(wish, "preparation") for wish in session.not_applied[host.name]),
+                ]
+                for host in session.lab.role(role)
+            }
+            steps += _together(planned)
         left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
         for when, case in _tunings([case for case in plan.cases if case.id not in left_out]).items():
             changes, skipped = case_tuning(case, session.lab.director, session.hardware)
-            steps += [_step(change, change.host, when) for change in changes]
-            steps += [_left(wish, wish.host, when) for wish in skipped]
+            steps += [_step(change, when) for change in changes]
+            steps += [_left(wish, when) for wish in skipped]
         for name, engine in session.engines().items():
             by_host = arm_changes(
                 plan.scenario.arms[name],
@@ -60,15 +64,27 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
             )
             when = f"arm {name} ({engine})"
             for role in ("web", "director"):
-                first = session.lab.role(role)[0].name
-                steps += [_step(change, _alike(session.lab, role), when) for change in by_host.get(first, [])]
+                hosts = [host.name for host in session.lab.role(role)]
+                steps += _together({name: [_step(it, when) for it in by_host.get(name, [])] for name in hosts})
     return steps
 
 
-def _alike(lab: Bed, role: str) -> str:
-    hosts = lab.role(role)
-    first, last = hosts[0].name, hosts[-1].name
-    return first if first == last else f"{first} to {last}"
+def _together(planned: dict[str, list[Step]]) -> list[Step]:
+    """The steps of hosts of one role, those of hosts that are alike only once."""
+    groups: dict[tuple[Step, ...], list[str]] = {}
+    for name, steps in planned.items():
+        groups.setdefault(tuple(replace(step, host="") for step in steps), []).append(name)
+    return [replace(step, host=_names(names, len(planned))) for steps, names in groups.items() for step in steps]
+
+
+def _names(names: list[str], all_of_role: int) -> str:
+    """
+    >>> _names(["web01", "web02", "web03"], 3), _names(["web01"], 3), _names(["web01", "web03"], 3)
+    ('web01 to web03', 'web01', 'web01, web03')
+    """
+    if len(names) > 1 and len(names) == all_of_role:
+        return f"{names[0]} to {names[-1]}"
+    return ", ".join(names)
 
 
 def _tunings(cases: Iterable[Case]) -> dict[str, Case]:
@@ -81,27 +97,29 @@ def _tunings(cases: Iterable[Case]) -> dict[str, Case]:
     return found
 
 
-def _step(change: Change, host: str, when: str) -> Step:
+def _step(change: Change, when: str) -> Step:
     return Step(
-        host=host,
+        host=change.host,
         when=when,
         what=change.what,
         now=change.before,
         then=change.want,
         scope=change.scope,
         reason=change.reason,
+        profile=change.profile,
         done=True,
     )
 
 
-def _left(wish: NotApplied, host: str, when: str) -> Step:
+def _left(wish: NotApplied, when: str) -> Step:
     return Step(
-        host=host,
+        host=wish.host,
         when=when,
         what=wish.key if " " in wish.key else f"sysctl {wish.key}",
         now=wish.now,
         then=wish.want,
         scope="machine",
         reason=wish.why,
+        profile="",
         done=False,
     )

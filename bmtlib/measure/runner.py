@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import bmtlib
-from bmtlib import doctor
 from bmtlib.errors import BmtError, InputError
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.limits import unreachable_levels
@@ -23,10 +22,19 @@ from bmtlib.testbeds.placement import pin_process
 OVERHEAD_S = 1.5
 
 
-def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str], choice: str = "") -> RunDir:
+def create_run(
+    plan: Plan,
+    name: str,
+    out: Path | str,
+    texts: dict[str, str],
+    choice: str = "",
+    *,
+    keep: bool = False,
+    break_lock: bool = False,
+) -> RunDir:
     """A run folder with the plan in it. `texts` are the resolved scenario.yml and testbed.yml by file name.
 
-    `choice`: what the testbed `auto` became, and why.
+    `choice`: what the testbed `auto` became, and why. `keep`, `break_lock`: as the user wants it for hosts of his own.
     """
     folder = RunDir.create(out, name, plan.digest)
     for file_name, text in texts.items():
@@ -54,6 +62,9 @@ def create_run(plan: Plan, name: str, out: Path | str, texts: dict[str, str], ch
             "other_cpus": [],
             "placement": {},
             "hosts": [],
+            "keep": keep,
+            "break_lock": break_lock,
+            "not_rolled_back": {},
             "error": None,
         },
     )
@@ -125,38 +136,51 @@ def estimate_s(plan: Plan) -> float:
 
 def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
     folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
-    run_id = folder.run_json()["id"]
-    with Session(plan, ready, run_id=run_id) as session:
-        session.record(folder)
-        _update(
-            folder,
-            fidelity=session.lab.fidelity,
-            privilege="rootless" if ready.rootless else "root",
-            engine=session.engines(),
-            versions=doctor.program_versions(),
-            director_cpus=sorted(ready.director_cpus),
-            other_cpus=sorted(ready.placement.others),
-            machine=session.lab.about,
-            placement={"rps": session.lab.rps, "separate": ready.placement.separate},
-            hosts=session.describe(),
-        )
-        folder.event("testbed", "done")
-        left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
-        for number, case in enumerate(plan.cases, 1):
-            tell = _teller(folder, case.id, number)
-            case_run = CaseRun(case, session, folder, tell)
-            if case.id in left_out:
-                case_run.leave_out(left_out[case.id])
-                tell("left out", reason=left_out[case.id])
-                continue
-            tell("start", arm=case.arm, block=case.block)
-            record = case_run.run()
-            rate = record["requests"]["completed"] / record["window_s"] if record["window_s"] else None
-            tell(record["status"], requests_per_s=rate and round(rate, 1), error=record["error"])
-            if record["status"] == "failed" and (case_run.dirty or not session.sound()):
-                folder.event("testbed", "rebuild")
-                session.reopen()
-                folder.event("testbed", "done")
+    asked = folder.run_json()
+    take_over = "any" if asked["break_lock"] else ""
+    session = Session(plan, ready, run_id=asked["id"], keep=asked["keep"], take_over=take_over)
+    try:
+        _run_cases_on(session, plan, folder, ready)
+        if ready.fleet and asked["keep"]:
+            session.settle()
+    finally:
+        session.close()
+        if session.left:
+            folder.event("testbed", "not rolled back", hosts=sorted(session.left))
+            _update(folder, not_rolled_back=session.left)
+
+
+def _run_cases_on(session: Session, plan: Plan, folder: RunDir, ready: Ready) -> None:
+    session.record(folder)
+    _update(
+        folder,
+        fidelity=session.lab.fidelity,
+        privilege="rootless" if ready.rootless else "root",
+        engine=session.engines(),
+        versions=session.versions(),
+        director_cpus=sorted(ready.director_cpus),
+        other_cpus=sorted(ready.placement.others),
+        machine=session.lab.about,
+        placement={"rps": session.lab.rps, "separate": ready.placement.separate},
+        hosts=session.describe(),
+    )
+    folder.event("testbed", "done")
+    left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
+    for number, case in enumerate(plan.cases, 1):
+        tell = _teller(folder, case.id, number)
+        case_run = CaseRun(case, session, folder, tell)
+        if case.id in left_out:
+            case_run.leave_out(left_out[case.id])
+            tell("left out", reason=left_out[case.id])
+            continue
+        tell("start", arm=case.arm, block=case.block)
+        record = case_run.run()
+        rate = record["requests"]["completed"] / record["window_s"] if record["window_s"] else None
+        tell(record["status"], requests_per_s=rate and round(rate, 1), error=record["error"])
+        if record["status"] == "failed" and (case_run.dirty or not session.sound()):
+            folder.event("testbed", "rebuild")
+            session.reopen()
+            folder.event("testbed", "done")
 
 
 def _teller(folder: RunDir, case_id: str, number: int) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, Profile
 from bmtlib.params.scenario import Load
 from bmtlib.plan import Plan
+from bmtlib.programs import program_versions, versions_on
 from bmtlib.rundir import RunDir
 from bmtlib.setup.change import Change, change_row
 from bmtlib.setup.hardware_facts import HardwareFacts
@@ -153,6 +154,16 @@ class Session:
         from bmtlib.measure.capacity import share
 
         return share(load.concurrency, list(self.ready.means.values())) if self.ready.means else None
+
+    def versions(self) -> dict[str, str]:
+        """Version of each program that is run; where the user's hosts differ, all that there are."""
+        if self.ready.fleet is None:
+            return program_versions()
+        found: dict[str, dict[str, None]] = {}
+        for versions in each(self.lab.hosts.values(), versions_on).values():
+            for name, version in versions.items():
+                found.setdefault(name, {})[version] = None
+        return {name: " and ".join(sorted(versions)) for name, versions in found.items()}
 
     def describe(self) -> list[dict[str, Any]]:
         """The hosts for run.json."""

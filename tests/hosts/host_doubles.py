@@ -25,6 +25,10 @@ class _Moved:
     def kill(self) -> None:
         self.process.kill()
 
+    @property
+    def _popen(self) -> object:
+        return self.process._popen
+
 
 @dataclass(kw_only=True)
 class LocalHost(Host):
@@ -32,9 +36,11 @@ class LocalHost(Host):
 
     root: Path
 
-    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> Background:
+    def start(
+        self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
+    ) -> Background:
         words = [self._move(word.encode()).decode() for word in command]
-        process = _Process(words, self._move(stdin), cpus or self.cpus)
+        process = _Process(words, None if stdin is None else self._move(stdin), cpus or self.cpus)
         return _Moved(process=process, root=str(self.root).encode())
 
     def _move(self, text: bytes) -> bytes:
@@ -61,7 +67,9 @@ class ReplayHost(Host):
     record: dict[str, list[tuple[int, str]]]
     asked: list[str] = field(default_factory=list)
 
-    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> Background:
+    def start(
+        self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
+    ) -> Background:
         words = " ".join(command)
         self.asked.append(words)
         if not self.record.get(words):

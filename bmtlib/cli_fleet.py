@@ -1,0 +1,93 @@
+"""The verbs of `bmt` for hosts of one's own. As in cli.py each is thin, and imports the library inside."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+_SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one value. Repeatable.")
+_FLEET = click.option("--testbed", required=True, help="Name in params/testbeds, or a file; its kind is ssh.")
+BREAK_LOCK = click.option(
+    "--break-lock", is_flag=True, help="Take the hosts from the controller that holds them: it must be gone for good."
+)
+
+
+@click.command()
+@click.argument("scenario")
+@_FLEET
+@_SET
+@click.option("--arm", help="Put this arm in place, too: the director then serves it.")
+@BREAK_LOCK
+def apply(scenario: str, testbed: str, settings: tuple[str, ...], arm: str | None, break_lock: bool) -> None:
+    """Prepare hosts of your own for a scenario, and leave them so: packages, tuning, VIP, nginx. All of it or nothing.
+
+    What is to be done is what `bmt plan` shows. A second call does nothing. `bmt rollback` takes it back.
+
+    \b
+    Examples:
+      bmt apply quick --testbed my-rack.yml
+      bmt apply quick --testbed my-rack.yml --arm proxy --set tuning=seed
+    """
+    from bmtlib import fleet
+    from bmtlib.run import load
+    from bmtlib.show import show_applied
+
+    loaded = load(scenario, testbed, settings)
+    show_applied(fleet.apply(loaded, arm=arm, take_over="any" if break_lock else "", tell=_tell))
+
+
+@click.command()
+@_FLEET
+@_SET
+def verify(testbed: str, settings: tuple[str, ...]) -> None:
+    """Say what has drifted: which changes that were made on your hosts are not in force any more. Changes nothing.
+
+    \b
+    Example:
+      bmt verify --testbed my-rack.yml
+    """
+    from bmtlib import fleet
+    from bmtlib.params.load_yaml import load_testbed
+    from bmtlib.show import show_drift
+
+    found = fleet.verify_all(load_testbed(testbed, settings), tell=_tell)
+    show_drift(found)
+    if any(isinstance(it, BaseException) for it in found.values()):
+        sys.exit(3)
+    sys.exit(1 if any(it[1] for it in found.values() if isinstance(it, tuple)) else 0)
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every run that has changed these hosts.")
+@click.option("--testbed", help="Name in params/testbeds, or a file. Left out: the one in the run's folder.")
+@_SET
+@BREAK_LOCK
+def rollback(
+    run: str | None, everything: bool, testbed: str | None, settings: tuple[str, ...], break_lock: bool
+) -> None:
+    """Undo what a run, or every run, has done to your hosts: from their own journals, the last change first.
+
+    It needs no controller that made the changes, nor its files: any that reaches the hosts will do. Hosts that cannot
+    be reached are named; call it again when they are back. RUN is a run's folder, or its name.
+
+    \b
+    Examples:
+      bmt rollback data/20261122T191530Z-quick-3fa9c1
+      bmt rollback --all --testbed my-rack.yml
+    """
+    from bmtlib import fleet
+    from bmtlib.show import show_rolled
+
+    run_id, bed = fleet.rollback_of(run, everything=everything, testbed=testbed, settings=settings)
+    found = fleet.rollback_all(bed, run_id, take_over="any" if break_lock else "", tell=_tell)
+    show_rolled(found)
+    left = [name for name, it in found.items() if isinstance(it, BaseException) or it.left]
+    if left:
+        click.echo(f"bmt: not rolled back: {', '.join(left)}; call again when they are back", err=True)
+        sys.exit(3)
+
+
+def _tell(text: str) -> None:
+    click.echo(text, err=True)
