@@ -33,7 +33,7 @@ def sudo_password(hosts: Sequence[str]) -> str:
     if not sys.stdin.isatty():
         raise MachineError(
             f"sudo asks for a password on {some}, and there is no terminal to ask on",
-            todo=f"let this user use sudo there without one (NOPASSWD), or put it into a file and name that in {VARIABLE}",
+            todo=f"NOPASSWD for this user there; or put the password into a file, and name that in {VARIABLE}",
         )
     password = getpass.getpass(f"sudo password on {some}: ")
     memory = os.memfd_create("bmt-sudo", 0)

@@ -2,6 +2,9 @@
 
 Commands go through Paramiko's channels and not through Fabric's `run`, which decodes what it reads (an archive is
 bytes) and feeds standard input character by character (a script of changes has some 100 KB).
+
+Who is not root there becomes it by sudo(8). A password is the first line of its standard input, and of no command line,
+environment or log; `-k` makes sudo read it each time, so that it never reaches the command instead.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ import paramiko
 from fabric import Connection
 
 from bmtlib.cpus import to_list
-from bmtlib.errors import HostError
+from bmtlib.errors import HostError, MachineError
 from bmtlib.hosts.host import Host
 
 # What goes wrong is told by our own errors; Paramiko would print its traceback as well.
@@ -27,24 +30,33 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 _CHUNK = 1 << 16
 _CHANNEL_S = 15
 _POLL_S = 0.25  # how often a waiting command looks whether its host has died
-_SETUP = 'echo $$ >&2; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; exec '
+_MARK = b"bmt-pid "  # begins the line with a command's process number, behind whatever sudo had to say
+_SETUP = 'echo "bmt-pid $$" >&2; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; exec '
+_SUDO = ("sudo", "-n", "--")
+_SUDO_PASSWORD = ("sudo", "-k", "-S", "-p", "", "--")
+# A command's processes are a group: sudo with `use_pty` gives them one of their own.
+_KILL = 'group=$(sed "s/.*) //" "/proc/$1/stat" | cut -d " " -f 3) && kill -s KILL -- "-$group"'
 
 
 def _nothing() -> str | None:
     return None
 
 
-class _Remote:
-    """A command on its way. The first line of its standard error is the number of its process, which is stripped.
+def _no_other_way() -> Connection:
+    raise MachineError("this connection cannot be opened anew")
 
-    sshd makes it the leader of a session, so one signal to the group of that number ends it and what it started.
+
+class _Remote:
+    """A command on its way. A line of its standard error tells the number of its process, and is stripped.
+
+    sshd makes it the leader of a session, so one signal to its group ends it and what it started.
     """
 
-    def __init__(self, host: SshHost, words: Sequence[str], stdin: bytes) -> None:
+    def __init__(self, host: SshHost, words: Sequence[str], stdin: bytes | None) -> None:
         self._host = host
         self._channel = host.channel()
         self._out, self._err = bytearray(), bytearray()
-        self._channel.exec_command(_SETUP + shlex.join(words))
+        self._channel.exec_command(host.line(words))
         self._threads = [
             threading.Thread(target=work, args=args, daemon=True)
             for work, args in (
@@ -56,10 +68,13 @@ class _Remote:
         for thread in self._threads:
             thread.start()
 
-    def _feed(self, stdin: bytes) -> None:
+    def _feed(self, stdin: bytes | None) -> None:
         with suppress(OSError):  # the command has ended, or closed its standard input
-            self._channel.sendall(stdin)
-            self._channel.shutdown_write()
+            if self._host.password is not None:
+                self._channel.sendall(self._host.password.encode() + b"\n")
+            if stdin is not None:
+                self._channel.sendall(stdin)
+                self._channel.shutdown_write()
 
     def _drain(self, receive: Callable[[int], bytes], into: bytearray) -> None:
         with suppress(OSError):
@@ -83,14 +98,17 @@ class _Remote:
         self._channel.close()
         if rc == -1 and (why := self._host.lost()) is not None:  # else a signal has ended the command
             raise HostError(self._host.name, ["ssh"], None, why)
-        return rc, bytes(self._out), bytes(self._err).partition(b"\n")[2]
+        before, mark, after = bytes(self._err).partition(_MARK)
+        return rc, bytes(self._out), after.partition(b"\n")[2] if mark else before
 
     def kill(self) -> None:
-        number = bytes(self._err).partition(b"\n")[0].decode(errors="replace")
+        number = bytes(self._err).partition(_MARK)[2].partition(b"\n")[0].decode(errors="replace")
         with suppress(HostError, OSError, paramiko.SSHException):
             if number.isdecimal() and self._host.lost() is None:
                 killer = self._host.channel()
-                killer.exec_command(f"kill -s KILL -- -{number}")
+                killer.exec_command(self._host.line(["sh", "-c", _KILL, "sh", number]))
+                if self._host.password is not None:
+                    killer.sendall(self._host.password.encode() + b"\n")
                 killer.status_event.wait(5)
                 killer.close()
         self._channel.close()
@@ -98,10 +116,30 @@ class _Remote:
 
 @dataclass(kw_only=True)
 class SshHost(Host):
-    """A host behind an open `connection`. `died` says why it cannot answer any more, None while it can."""
+    """A host behind an open `connection`. `died` says why it cannot answer any more, None while it can.
+
+    `become`: commands run by sudo; `password`: that of sudo, None where it asks for none. `open_again` makes another
+    connection of the same kind.
+    """
 
     connection: Connection
     died: Callable[[], str | None] = field(default=_nothing)
+    open_again: Callable[[], Connection] = field(default=_no_other_way)
+    become: bool = False
+    password: str | None = field(default=None, repr=False)
+
+    def line(self, words: Sequence[str]) -> str:
+        """What the host's shell is given to run a command: as root, and telling its process number."""
+        if not self.become:
+            return _SETUP + shlex.join(words)
+        sudo = _SUDO if self.password is None else _SUDO_PASSWORD
+        return shlex.join([*sudo, "sh", "-c", _SETUP + '"$@"', "sh", *words])
+
+    def reconnect(self) -> None:
+        """A new connection in place of one that broke. Raises MachineError when the host stays away."""
+        with suppress(Exception):
+            self.connection.close()
+        self.connection = self.open_again()
 
     def lost(self) -> str | None:
         """Why no answer can come any more, None while one can."""
@@ -119,6 +157,8 @@ class SshHost(Host):
             why = self.died() or f"the SSH connection broke: {error}"
             raise HostError(self.name, ["ssh"], None, why) from error
 
-    def start(self, command: Sequence[str], *, stdin: bytes = b"", cpus: frozenset[int] | None = None) -> _Remote:
+    def start(
+        self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
+    ) -> _Remote:
         words = ["taskset", "-c", to_list(cpus), *command] if cpus else list(command)
         return _Remote(self, words, stdin)

@@ -10,18 +10,20 @@ from bmtlib import doctor
 from bmtlib.errors import MachineError
 from bmtlib.hosts.host import Host, each
 from bmtlib.hosts.secret import sudo_password
+from bmtlib.measure import client_means
+from bmtlib.measure.capacity import ClientMeans, share
 from bmtlib.measure.limits import check_limits
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan
 from bmtlib.testbeds.bring_up import vcpus_of
 from bmtlib.testbeds.kernel import find_kernel
 from bmtlib.testbeds.placement import Placement, place
+from bmtlib.testbeds.segment import check_segment
+from bmtlib.testbeds.ssh import Fleet, open_fleet
 from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
 
 if TYPE_CHECKING:
-    from bmtlib.measure.capacity import ClientMeans
     from bmtlib.setup.system import System
-    from bmtlib.testbeds.ssh import Fleet
 
 Tell = Callable[[str], None]
 _ENOUGH = 10**9
@@ -90,8 +92,6 @@ def _client_ports(tuning: str) -> int | None:
 
 def _check_fleet(plan: Plan, tell: Tell) -> Ready:
     """Reach all hosts, and see that they can do it. Nothing is changed there."""
-    from bmtlib.testbeds.ssh import open_fleet
-
     tell(f"reaching {plan.scenario.webs + plan.scenario.clients + 1} hosts over SSH")
     fleet = open_fleet(plan.testbed, webs=plan.scenario.webs, clients=plan.scenario.clients, secret=sudo_password)
     try:
@@ -102,7 +102,6 @@ def _check_fleet(plan: Plan, tell: Tell) -> Ready:
 
 
 def _ready(plan: Plan, fleet: Fleet) -> Ready:
-    from bmtlib.measure.capacity import share
     from bmtlib.setup import system
 
     hosts = fleet.hosts.values()
@@ -112,7 +111,7 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
         raise MachineError(
             f"hosts that bmtlib cannot set up:\n    {lines}", todo="Rocky, Alma or RHEL 8-9, Debian 12, Ubuntu 24.04"
         )
-    fleet.check_segment(str(plan.testbed.network.vip))
+    check_segment(fleet, str(plan.testbed.network.vip))
     means = each(fleet.role("client"), lambda host: _means(host, plan))
     ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
     for load in {case.load.concurrency: case.load for case in plan.cases}.values():
@@ -136,8 +135,6 @@ def _look(host: Host) -> System:
 
 
 def _means(host: Host, plan: Plan) -> ClientMeans:
-    from bmtlib.measure import client_means
-
     look = client_means.PROBE
     said = host.run(look.argv, stdin=look.stdin).stdout
     return client_means.parse(host.name, said, _client_ports(plan.scenario.tuning))

@@ -7,10 +7,12 @@ from types import TracebackType
 from typing import Any
 
 from bmtlib.errors import BmtError, MachineError
+from bmtlib.hosts.every import every, good
 from bmtlib.hosts.facts import Facts, gather
 from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host, each
 from bmtlib.measure.arms import check_web_kernels, engine_of
+from bmtlib.measure.capacity import share
 from bmtlib.measure.preparation import preparation
 from bmtlib.measure.probes import select
 from bmtlib.measure.ready import Ready
@@ -26,7 +28,7 @@ from bmtlib.setup.hardware_facts import HardwareFacts
 from bmtlib.setup.sysctl import NotApplied
 from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.bring_up import bring_up
-from bmtlib.testbeds.custody import Custody, every, raise_all, take
+from bmtlib.testbeds.custody import Custody, take
 
 _ONCE_S = 120  # some hundred processes, each of which takes an emulated CPU 50 ms
 
@@ -96,10 +98,8 @@ class Session:
         self.changes = {name: changes for name, (changes, _) in prepared.items()}
         self.not_applied = {name: skipped for name, (_, skipped) in prepared.items()}
         if self.prepare:
-            refused = every(hosts, lambda host: host.apply(self.changes[host.name]))
-            raise_all(refused)
+            refused = good(every(hosts, lambda host: host.apply(self.changes[host.name])))
             for name, more in refused.items():
-                assert not isinstance(more, BaseException)
                 self.not_applied[name] += more
                 gone = {item.key for item in more}
                 self.changes[name] = [change for change in self.changes[name] if change.what not in gone]
@@ -151,8 +151,6 @@ class Session:
 
     def shares(self, load: Load) -> list[int] | None:
         """Connections of each client, by what it can hold; None where all are alike."""
-        from bmtlib.measure.capacity import share
-
         return share(load.concurrency, list(self.ready.means.values())) if self.ready.means else None
 
     def versions(self) -> dict[str, str]:

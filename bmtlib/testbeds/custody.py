@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from bmtlib.errors import BmtError, MachineError
 from bmtlib.hosts import journal
+from bmtlib.hosts.every import every, raise_all
 from bmtlib.hosts.host import Host, each
 from bmtlib.hosts.lock import Lock, Owner, acquire, owner_now
 from bmtlib.hosts.rollback import Rolled, open_changes, rollback, unfinished
-
-T = TypeVar("T")
 
 
 @dataclass(kw_only=True)
@@ -81,26 +79,3 @@ def _refuse_leftovers(hosts: Sequence[Host], run_id: str) -> None:
             "a run that was broken off has left changes on these hosts:\n    " + "\n    ".join(lines),
             todo="bmt rollback --all --testbed ... takes them back",
         )
-
-
-def every(hosts: Iterable[Host], work: Callable[[Host], T]) -> dict[str, T | BaseException]:
-    """As `each`, but an error is a result, so that one host does not hide the others'."""
-
-    def attempt(host: Host) -> T | BaseException:
-        try:
-            return work(host)
-        except (BmtError, OSError, TimeoutError) as error:
-            return error
-
-    return each(hosts, attempt)
-
-
-def raise_all(results: dict[str, T | BaseException]) -> None:
-    """One error for all hosts that failed; the error itself where it is one."""
-    errors = {name: result for name, result in results.items() if isinstance(result, BaseException)}
-    if len(errors) == 1:
-        raise next(iter(errors.values()))
-    if errors:
-        lines = [f"{name}: {str(error).splitlines()[0]}" for name, error in errors.items()]
-        todo = next((error.todo for error in errors.values() if isinstance(error, BmtError) and error.todo), "")
-        raise MachineError(f"{len(errors)} hosts refuse:\n    " + "\n    ".join(lines), todo=todo)
