@@ -80,7 +80,7 @@ def rollback(
     from bmtlib import fleet
     from bmtlib.show import show_rolled
 
-    run_id, bed = fleet.rollback_of(run, everything=everything, testbed=testbed, settings=settings)
+    bed, run_id = fleet.rollback_of(run, everything=everything, testbed=testbed, settings=settings)
     found = fleet.rollback_all(bed, run_id, take_over="any" if break_lock else "", tell=_tell)
     show_rolled(found)
     left = [name for name, it in found.items() if isinstance(it, BaseException) or it.left]

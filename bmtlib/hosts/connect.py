@@ -127,11 +127,22 @@ def _open(login: Login, found: Mapping[str, list[str]], roads: Roads) -> Connect
     _know_hosts(connection.client, found, target, port)
     try:
         connection.open()
-    except BaseException:
-        connection.close()
-        raise
+    except paramiko.SSHException as error:
+        raise _told_apart(error, connection.client) from error
+    finally:
+        if not connection.is_connected:
+            connection.close()
     _watch(connection.transport)
     return connection
+
+
+def _told_apart(error: paramiko.SSHException, client: paramiko.SSHClient) -> paramiko.SSHException:
+    """Paramiko tries a key as every kind that it knows, and raises what went wrong with the last of them."""
+    transport = client.get_transport()
+    met = transport is not None and transport.is_active() and not transport.is_authenticated()
+    if met and not isinstance(error, paramiko.BadHostKeyException | paramiko.PasswordRequiredException):
+        return paramiko.AuthenticationException("none of the keys was accepted")
+    return error
 
 
 def _keys(login: Login, found: Mapping[str, list[str]]) -> list[str]:

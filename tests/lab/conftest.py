@@ -1,11 +1,17 @@
-"""A session of the scenario `quick` made short, on the real programs."""
+"""A session of the scenario `quick` made short, on the real programs; and machines that are reached over SSH."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from ssh_lab import SshLab, ssh_lab
 
 from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
@@ -45,3 +51,23 @@ def lab_processes() -> set[int]:
         except OSError:
             continue
     return found
+
+
+def why_no_sshd() -> str:
+    """Why no host of a lab can have an sshd here, "" when it can."""
+    if os.geteuid() != 0:
+        return "sshd separates its privileges, which only real root lets it do: run the tests as root"
+    return "" if os.path.exists("/usr/sbin/sshd") else "no /usr/sbin/sshd (Debian: apt-get install openssh-server)"
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshLab]:
+    """A director, two web hosts and two clients, each behind an sshd of its own."""
+    if why := why_no_sshd():
+        pytest.skip(why)
+    with ssh_lab(tmp_path_factory.mktemp("machines"), webs=2, clients=2) as lab:
+        before = {key: os.environ.get(key) for key in lab.env}
+        os.environ.update(lab.env)
+        yield lab
+        for key, value in before.items():
+            os.environ.pop(key) if value is None else os.environ.update({key: value})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ from bmtlib.testbeds.way_in import new_key, public_key
 _MAKE_MACHINE = """\
 set -e
 mkdir -p /tmp/own && mount -t tmpfs bmt-own /tmp/own
-own() { mkdir -p "/tmp/own$1/up" "/tmp/own$1/work"; mount -t overlay bmt-own -o "lowerdir=$1,upperdir=/tmp/own$1/up,workdir=/tmp/own$1/work" "$1"; }
+own() {
+  mkdir -p "/tmp/own$1/up" "/tmp/own$1/work"
+  mount -t overlay bmt-own -o "lowerdir=$1,upperdir=/tmp/own$1/up,workdir=/tmp/own$1/work" "$1"
+}
 own /var/lib; own /opt; own /usr/local
 mount -t tmpfs -o mode=700 bmt-root /root
 mkdir -p /root/.ssh /run/sshd /home/bench/.ssh 2>/dev/null || true
@@ -55,22 +59,27 @@ MaxSessions 100
 PidFile none
 END
 cat /etc/ssh/ssh_host_ed25519_key.pub
-"""  # noqa: E501
+"""
 
 # What a host is like: all that bmtlib may change, and nothing that changes by itself.
 _DUMP = r"""
-echo "## addresses"; ip -o address | sed 's/ tentative//; s/valid_lft.*//'; ip route show table all | sort; ip rule; ip -o link | sed 's/ *qlen/ qlen/'
+echo "## addresses"; ip -o address | sed 's/ tentative//; s/valid_lft.*//'; ip route show table all | sort; ip rule
+ip -o link | sed 's/ *qlen/ qlen/'
 echo "## sockets"; ss -Hltn | awk '{print $4}' | sort
 echo "## programs"; cat /proc/[0-9]*/comm 2>/dev/null | grep -vxE 'sshd|sleep|sh|cat|grep|sort' | sort
 echo "## sysctl"; sysctl -a 2>/dev/null | grep -E '^(net|vm|kernel\.numa|fs\.file-max)' |
-  grep -vE 'nf_conntrack_count|random|\.stable_secret|nr_|dirty_|drop_caches|compact|stat_refresh|vm.max_map|tcp_fastopen_key|fs\.'
-echo "## files"; find /etc /var/lib/bmt /run /home /root -xdev -printf '%p %m %u:%g %l\n' 2>/dev/null | grep -v '^/run/sshd' | sort
+  grep -vE 'nf_conntrack_count|random|stable_secret|nr_|dirty_|drop_caches|compact|stat_refresh|fastopen_key'
+echo "## files"
+find /etc /var/lib/bmt /run /home /root -xdev -printf '%p %m %u:%g %l\n' 2>/dev/null | grep -v '^/run/sshd' | sort
 find /opt /usr/local -xdev -maxdepth 3 -printf '%p %m %u:%g %s %T@\n' | sort
 find /etc -xdev -type f -exec sha256sum {} + | sort -k 2
 echo "## nft"; nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//'
 echo "## ipvs"; ipvsadm -Sn 2>/dev/null
-for i in /sys/class/net/*; do i=${i##*/}; echo "## $i"; ethtool -k "$i" 2>/dev/null; ethtool -g "$i" 2>/dev/null; ethtool -l "$i" 2>/dev/null
-  ethtool -c "$i" 2>/dev/null; cat /sys/class/net/$i/queues/*/rps_cpus /sys/class/net/$i/queues/*/rps_flow_cnt 2>/dev/null; done
+for place in /sys/class/net/*; do
+  name=${place##*/}; echo "## $name"
+  for what in k g l c; do ethtool -$what "$name" 2>/dev/null; done
+  cat "$place"/queues/*/rps_cpus "$place"/queues/*/rps_flow_cnt 2>/dev/null
+done
 true
 """
 
@@ -82,7 +91,7 @@ def dump(host: Host) -> str:
 
 @dataclass(kw_only=True)
 class SshLab:
-    """`lab`: the hosts by the back door, which needs no SSH. `testbed`, `config`: files for bmtlib. `env`: to export."""
+    """`lab`: the hosts by the back door, without SSH. `testbed`, `config`: files for bmtlib; `env`: to be exported."""
 
     lab: Lab
     folder: Path
@@ -99,7 +108,7 @@ class SshLab:
     def cut(self, name: str) -> None:
         """Nobody reaches the host any more: connections break, and new ones are not answered."""
         (self.folder / f"cut-{name}").touch()
-        self.lab.hosts[name].run(["sh", "-c", 'pkill -KILL -x sshd; true'])
+        self.lab.hosts[name].run(["sh", "-c", "pkill -KILL -x sshd; true"])
 
     def restore(self, name: str) -> None:
         (self.folder / f"cut-{name}").unlink(missing_ok=True)
@@ -127,10 +136,13 @@ def ssh_lab(
 
 
 def _entry(folder: Path, host: NetnsHost, user: str) -> str:
-    enter = shlex.join([*nsenter(host.pid, rootless=False, uts=True), "/usr/sbin/sshd", "-i", "-f", "/etc/ssh/sshd_config"])
+    enter = shlex.join(
+        [*nsenter(host.pid, rootless=False, uts=True), "/usr/sbin/sshd", "-i", "-f", "/etc/ssh/sshd_config"]
+    )
     way = folder / f"way-{host.name}"
     # Its environment is that of a service, not of the test.
-    way.write_text(f"#!/bin/sh\n[ ! -e {shlex.quote(str(folder))}/cut-{host.name} ] || exit 1\nexec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {enter}\n")
+    door = f"[ ! -e {cut} ] || exit 1\nexec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {enter}\n"
+    way.write_text(f"#!/bin/sh\n{door}")
     way.chmod(0o755)
     return f"""\
 Host {host.name}
@@ -157,8 +169,6 @@ def _testbed(lab: Lab, placement: Placement) -> dict[str, object]:
 
 def bmt(lab: SshLab, *words: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
     """`bmt` as a user would call it, on the lab's machines."""
-    import sys
-
     return subprocess.run(
         [sys.executable, "-P", "-m", "bmtlib", *words],
         env={**os.environ, **lab.env},
