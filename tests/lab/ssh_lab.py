@@ -139,7 +139,7 @@ def _entry(folder: Path, host: NetnsHost, user: str) -> str:
     enter = shlex.join(
         [*nsenter(host.pid, rootless=False, uts=True), "/usr/sbin/sshd", "-i", "-f", "/etc/ssh/sshd_config"]
     )
-    way = folder / f"way-{host.name}"
+    way, cut = folder / f"way-{host.name}", shlex.quote(f"{folder}/cut-{host.name}")
     # Its environment is that of a service, not of the test.
     door = f"[ ! -e {cut} ] || exit 1\nexec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {enter}\n"
     way.write_text(f"#!/bin/sh\n{door}")
