@@ -7,49 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from bmtlib import __version__
-from bmtlib.cli_fleet import BREAK_LOCK, apply, rollback, verify
-from bmtlib.errors import BmtError, InputError, MachineError
-
-# Imports of the library stand inside the verbs: `bmt --help` and completion must not load pandas.
-
-_SET = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Override one value, e.g. load.concurrency=400 or testbed.placement.director_cpus=1. Repeatable.",
-)
-_TESTBED = click.option(
-    "--testbed",
-    default="netns",
-    show_default=True,
-    help="Name in params/testbeds, or a file; auto: the one with the best LVS that this machine can have now.",
-)
+from bmtlib.cli_fleet import apply, lint, rollback, verify
+from bmtlib.cli_lab import lab
+from bmtlib.cli_options import BREAK_LOCK, SET, TESTBED, Verbs, scenario_names
+from bmtlib.errors import InputError, MachineError
 
 
-class _Verbs(click.Group):
-    """Lists verbs in the order of use and turns our errors into one message and an exit code."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BmtError as error:
-            click.echo(f"bmt: {error}", err=True)
-            ctx.exit(error.exit_code)
-        except BrokenPipeError:
-            sys.stderr.close()
-            ctx.exit(1)
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Start here: ./bmt run quick")
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="Start here: ./bmt run quick")
 @click.version_option(__version__, prog_name="bmt")
 def main() -> None:
     """Measure what Direct Server Return (LVS) buys over a proxy (HAProxy), for your traffic, on your hosts.
@@ -63,10 +32,10 @@ def main() -> None:
 
 @main.command()
 @click.argument(
-    "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=lambda c, p, i: _scenarios(i)
+    "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=lambda c, p, i: scenario_names(i)
 )
-@_TESTBED
-@_SET
+@TESTBED
+@SET
 @click.option(
     "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
 )
@@ -105,9 +74,9 @@ def run(
 
 
 @main.command()
-@click.argument("scenario", shell_complete=lambda c, p, i: _scenarios(i))
-@_TESTBED
-@_SET
+@click.argument("scenario", shell_complete=lambda c, p, i: scenario_names(i))
+@TESTBED
+@SET
 @click.option("--json", "as_json", is_flag=True, help="Print cases and changes as JSON.")
 def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Show what a run would do: its cases, in order, and the changes on each host. Changes nothing.
@@ -131,7 +100,7 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
         show_plan(loaded.plan, steps)
 
 
-for verb in (apply, verify, rollback):
+for verb in (apply, verify, rollback, lint, lab):
     main.add_command(verb)
 
 
@@ -152,15 +121,22 @@ def report(runs: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option("--testbed", help="Hosts of your own: name in params/testbeds, or a file. Left out: this machine.")
+@SET
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def doctor(as_json: bool) -> None:
-    """Say what this machine can do, and for each "no" what to do about it.
+def doctor(testbed: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Say what this machine, or each host of a testbed, can do; and for each "no" what to do about it.
 
     \b
     Examples:
       bmt doctor
       bmt doctor --json
+      bmt doctor --testbed my-rack.yml
     """
+    if testbed is not None:
+        from bmtlib.cli_fleet import examine_hosts
+
+        sys.exit(examine_hosts(testbed, settings, as_json=as_json))
     from bmtlib.doctor import examine
     from bmtlib.show import show_checks
 
@@ -169,67 +145,6 @@ def doctor(as_json: bool) -> None:
         click.echo(json.dumps([vars(check) for check in checks], indent=1))
     else:
         show_checks(checks)
-
-
-@main.group(cls=_Verbs)
-def lab() -> None:
-    """Keep a lab of network namespaces for exploration.
-
-    \b
-    Examples:
-      bmt lab up quick --arm l2dsr
-      bmt lab shell client01
-      bmt lab down
-    """
-
-
-@lab.command("up")
-@click.argument("scenario", default="quick", shell_complete=lambda c, p, i: _scenarios(i))
-@_TESTBED
-@_SET
-@click.option("--arm", default="l2dsr", show_default=True, help="Arm of the scenario that the director shall serve.")
-def lab_up(scenario: str, testbed: str, settings: tuple[str, ...], arm: str) -> None:
-    """Bring up the hosts of a scenario with one arm in place, and keep them until `bmt lab down`.
-
-    \b
-    Example:
-      bmt lab up quick --arm proxy
-    """
-    from bmtlib import lab as kept
-    from bmtlib.run import load
-
-    state = kept.up(load(scenario, testbed, settings), arm)
-    click.echo(f"{len(state.names)} hosts are up; arm {arm}; the service is {state.url}")
-    click.echo(f"try:  bmt lab shell client01   then   curl -sI {state.url}\nend:  bmt lab down")
-
-
-@lab.command("shell")
-@click.argument("host", shell_complete=lambda c, p, i: _hosts(i))
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def lab_shell(host: str, command: tuple[str, ...]) -> None:
-    """Enter a host of the lab, or run one command there.
-
-    \b
-    Examples:
-      bmt lab shell web01
-      bmt lab shell director -- nft list ruleset
-    """
-    from bmtlib import lab as kept
-
-    kept.shell(host, list(command))
-
-
-@lab.command("down")
-def lab_down() -> None:
-    """Take the lab down.
-
-    \b
-    Example:
-      bmt lab down
-    """
-    from bmtlib import lab as kept
-
-    click.echo(f"the lab of {kept.down()} hosts is down")
 
 
 @main.command()
@@ -297,16 +212,3 @@ def test(arguments: tuple[str, ...]) -> None:
     if failed:
         click.echo(f"bmt: failed: {', '.join(failed)}", err=True)
         sys.exit(1)
-
-
-def _scenarios(incomplete: str) -> list[str]:
-    from bmtlib.params.paths import project_root
-
-    names = sorted(path.stem for path in (project_root() / "params" / "scenarios").glob("*.yml"))
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _hosts(incomplete: str) -> list[str]:
-    from bmtlib import lab as kept
-
-    return [name for name in kept.host_names() if name.startswith(incomplete)]

@@ -1,4 +1,4 @@
-"""The verbs of `bmt` for hosts of one's own. As in cli.py each is thin, and imports the library inside."""
+"""The verbs of `bmt` for hosts of one's own, and for the profiles that tune them. As in cli.py each is thin."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import sys
 
 import click
 
-_SET = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override one value. Repeatable.")
+from bmtlib.cli_options import BREAK_LOCK, SET, scenario_names
+
 _FLEET = click.option("--testbed", required=True, help="Name in params/testbeds, or a file; its kind is ssh.")
-BREAK_LOCK = click.option(
-    "--break-lock", is_flag=True, help="Take the hosts from the controller that holds them: it must be gone for good."
-)
 
 
 @click.command()
-@click.argument("scenario")
+@click.argument("scenario", shell_complete=lambda c, p, i: scenario_names(i))
 @_FLEET
-@_SET
+@SET
 @click.option("--arm", help="Put this arm in place, too: the director then serves it.")
 @BREAK_LOCK
 def apply(scenario: str, testbed: str, settings: tuple[str, ...], arm: str | None, break_lock: bool) -> None:
@@ -39,7 +37,7 @@ def apply(scenario: str, testbed: str, settings: tuple[str, ...], arm: str | Non
 
 @click.command()
 @_FLEET
-@_SET
+@SET
 def verify(testbed: str, settings: tuple[str, ...]) -> None:
     """Say what has drifted: which changes that were made on your hosts are not in force any more. Changes nothing.
 
@@ -62,7 +60,7 @@ def verify(testbed: str, settings: tuple[str, ...]) -> None:
 @click.argument("run", required=False)
 @click.option("--all", "everything", is_flag=True, help="Every run that has changed these hosts.")
 @click.option("--testbed", help="Name in params/testbeds, or a file. Left out: the one in the run's folder.")
-@_SET
+@SET
 @BREAK_LOCK
 def rollback(
     run: str | None, everything: bool, testbed: str | None, settings: tuple[str, ...], break_lock: bool
@@ -87,6 +85,49 @@ def rollback(
     if left:
         click.echo(f"bmt: not rolled back: {', '.join(left)}; call again when they are back", err=True)
         sys.exit(3)
+
+
+def _profiles(incomplete: str) -> list[str]:
+    from bmtlib.params.load_yaml import names, profile_sets
+
+    return [name for name in [*profile_sets(), *names("profiles")] if name.startswith(incomplete)]
+
+
+@click.command()
+@click.argument("profile", shell_complete=lambda c, p, i: _profiles(i))
+@click.option(
+    "--kernel", metavar="VERSION", help="Such as 4.18 (EL8), 5.14 (EL9), 6.1 (Debian 12).  [default: this machine's]"
+)
+@click.option("--namespace", is_flag=True, help="Judge for hosts that are network namespaces, as in a lab.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def lint(profile: str, kernel: str | None, namespace: bool, as_json: bool) -> None:
+    """Judge each setting of a profile, or of a set: absent, inert, lower than the default, harmful, global.
+
+    Exit code 1 when there is one that is neither ok nor unknown.
+
+    \b
+    Examples:
+      bmt lint seed --kernel 4.18
+      bmt lint params/profiles/recommended-web.yml --namespace --json
+    """
+    from bmtlib.show_lint import lint_profile
+
+    sys.exit(lint_profile(profile, kernel=kernel, namespace=namespace, as_json=as_json))
+
+
+def examine_hosts(testbed: str, settings: tuple[str, ...], *, as_json: bool) -> int:
+    """`bmt doctor --testbed`: a table host by host; the exit code."""
+    from bmtlib.fleet_doctor import examine_fleet
+    from bmtlib.hosts.secret import sudo_password
+    from bmtlib.params.load_yaml import load_testbed
+    from bmtlib.show_fleet import show_fleet, to_json
+
+    reports = examine_fleet(load_testbed(testbed, settings), secret=sudo_password, tell=_tell)
+    if as_json:
+        click.echo(to_json(reports))
+    else:
+        show_fleet(reports)
+    return 0 if all(report.serves for report in reports) else 3
 
 
 def _tell(text: str) -> None:

@@ -27,6 +27,7 @@ LAYERS = {
     "bmtlib.hosts": "world",
     "bmtlib.testbeds": "world",
     "bmtlib.doctor": "world",
+    "bmtlib.fleet_doctor": "world",
     "bmtlib.programs": "world",
     "bmtlib.rundir": "meeting",
     "bmtlib.analysis": "reading",
@@ -36,10 +37,13 @@ LAYERS = {
     "bmtlib.batch": "top",
     "bmtlib.cli": "top",
     "bmtlib.cli_fleet": "top",
+    "bmtlib.cli_lab": "top",
+    "bmtlib.cli_options": "top",
     "bmtlib.fleet": "top",
     "bmtlib.lab": "top",
     "bmtlib.run": "top",
     "bmtlib.show": "top",
+    "bmtlib.show_fleet": "top",
     "bmtlib.show_lint": "top",
 }
 

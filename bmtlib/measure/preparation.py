@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from bmtlib.hosts.facts import Facts
 from bmtlib.hosts.host import WORK, Host
 from bmtlib.measure.preflight import PROOF_BYTES
 from bmtlib.measure.tuning import proxy_cpus, tuning_changes
 from bmtlib.params.profile import Nginx, Profile
+from bmtlib.params.scenario import DirectArm, L2dsrArm, ProxyArm
 from bmtlib.plan import Plan
 from bmtlib.setup.change import Change
 from bmtlib.setup.nginx import nginx_changes
-from bmtlib.setup.sysctl import NotApplied
+from bmtlib.setup.roles import install_changes, lasting_changes, opening_changes
+from bmtlib.setup.sysctl import NotApplied, new_key_change
+from bmtlib.setup.system import System
 from bmtlib.setup.vip import director_vip, web_vip
 
-if TYPE_CHECKING:
-    from bmtlib.setup.system import System
+# Keys that are there once a kernel module is.
+_BROUGHT = {"module ip_vs": "net.ipv4.vs.", "module nf_conntrack": "net.netfilter."}
 
 
 def preparation(
@@ -27,42 +30,26 @@ def preparation(
 
     `system`: of the user's own hosts; a lab's has all it needs. With `lasting` the tuning is to outlive a reboot.
     """
-    network, name = plan.testbed.network, f"{plan.scenario.tuning}-{host.role}"
-    changes: list[Change] = []
-    skipped: list[NotApplied] = []
-
-    def more(found: tuple[list[Change], list[NotApplied]]) -> None:
-        changes.extend(found[0])
-        skipped.extend(found[1])
-
+    network = plan.testbed.network
+    vip, present = str(network.vip), facts.addresses
+    changes, skipped = _tuned(host, plan, profile, facts, system, lasting=lasting)
     if system is not None:
-        from bmtlib.setup.roles import install_changes, lasting_changes, opening_changes
-
-        needs = needs_of(plan, system)
-        more(install_changes(host.name, host.role, system, needs=needs, namespace=host.namespace))
-    tuned, cannot = tuning_changes(host, profile, facts.settings, proxy=proxy_cpus(None, host.cpus))
-    more(([replace(change, profile=name) for change in tuned], cannot))
-    if system is not None and lasting and profile is not None:
-        left = {item.key for item in cannot}
-        sysctls = {key: str(setting.value) for key, setting in profile.sysctl.items() if key not in left}
-        more(
-            lasting_changes(
-                host.name,
-                host.role,
-                system,
-                sysctls=sysctls,
-                profile=name,
-                kernel_args=profile.cpu.kernel_args,
-                namespace=host.namespace,
-            )
+        tls_port = next((arm.tls.port for arm in _proxies(plan) if arm.tls), None) if host.role == "director" else None
+        opened, closed = opening_changes(
+            host.name,
+            host.role,
+            system,
+            port=network.port,
+            tls_port=tls_port,
+            work=WORK,
+            interfaces=sorted(set(host.interfaces.values())),
         )
-    if system is not None:
-        tls_port = tls_port_of(plan) if host.role == "director" else None
-        more(opening_changes(host.name, host.role, system, port=network.port, tls_port=tls_port, work=WORK))
+        changes += opened
+        skipped += closed
     if host.role == "director":
-        changes += director_vip(host.name, str(network.vip), host.interfaces["front"], facts.sysctls())
+        changes += director_vip(host.name, vip, host.interfaces["front"], facts.sysctls(), present=present)
     if host.role == "web":
-        changes += web_vip(host.name, str(network.vip), facts.sysctls())
+        changes += web_vip(host.name, vip, facts.sysctls(), present=present)
         changes += nginx_changes(
             host.name,
             (profile.nginx if profile else None) or Nginx(),
@@ -73,13 +60,91 @@ def preparation(
             user="root",
             cpus=host.cpus,
             config_before=facts.nginx_conf,
+            system=system,
         )
     return changes, skipped
 
 
-def needs_of(plan: Plan, system: System) -> frozenset[str]:
-    return frozenset()
+def _tuned(
+    host: Host, plan: Plan, profile: Profile | None, facts: Facts, system: System | None, *, lasting: bool
+) -> tuple[list[Change], list[NotApplied]]:
+    """What is to be installed, and the profile's settings."""
+    name = f"{plan.scenario.tuning}-{host.role}"
+    changes: list[Change] = []
+    skipped: list[NotApplied] = []
+    if system is not None:
+        needs = needs_of(plan, profile, system, namespace=host.namespace)
+        ports = {plan.testbed.network.port, *(arm.tls.port for arm in _proxies(plan) if arm.tls)}
+        found = install_changes(
+            host.name, host.role, system, needs=needs, namespace=host.namespace, ports=sorted(ports)
+        )
+        changes, skipped = list(found[0]), list(found[1])
+    if profile is None:
+        return changes, skipped
+    tuned, cannot = tuning_changes(host, profile, facts.settings, proxy=proxy_cpus(None, host.cpus))
+    come = _with_modules(host, profile, cannot, changes)
+    cannot = [item for item in cannot if item.key not in {change.what.removeprefix("sysctl ") for change in come}]
+    changes += [replace(change, profile=name) for change in (*tuned, *come)]
+    skipped += cannot
+    args = profile.cpu.kernel_args or ()
+    if system is not None and lasting:
+        sysctls = {key: str(setting.value) for key, setting in profile.sysctl.items()}
+        for item in cannot:
+            sysctls.pop(item.key, None)
+        found = lasting_changes(
+            host.name,
+            host.role,
+            system,
+            sysctls=sysctls,
+            profile=name,
+            kernel_args=args,
+            namespace=host.namespace,
+            irqs=profile.irq.cpus is not None,
+        )
+        changes += found[0]
+        skipped += found[1]
+    elif args and not (system is not None and set(args) <= set(system.cmdline)):
+        why = (
+            "they count from the next boot on: `bmt apply` writes them"
+            if system
+            else "the testbed's kernel has its own"
+        )
+        skipped.append(NotApplied(host=host.name, key="kernel arguments", want=" ".join(args), now=None, why=why))
+    return changes, skipped
 
 
-def tls_port_of(plan: Plan) -> int | None:
-    return None
+def _with_modules(
+    host: Host, profile: Profile, cannot: Iterable[NotApplied], planned: Iterable[Change]
+) -> list[Change]:
+    """Settings whose keys are not there yet, and will be with a module that is loaded before."""
+    roots = tuple(_BROUGHT[change.what] for change in planned if change.what in _BROUGHT)
+    return [
+        new_key_change(host.name, item.key, str(profile.sysctl[item.key].value), reason=profile.sysctl[item.key].reason)
+        for item in cannot
+        if item.key in profile.sysctl and item.now is None and item.key.startswith(roots or ("-",))
+    ]
+
+
+def needs_of(plan: Plan, profile: Profile | None, system: System, *, namespace: bool) -> frozenset[str]:
+    """What the plan's arms, and settings of the profile, need of a host, in the words of `install_changes`."""
+    needs, lvs = set(), has_lvs(system, namespace)
+    for arm in plan.scenario.arms.values():
+        if isinstance(arm, ProxyArm):
+            needs |= {"haproxy-build" if arm.build else "haproxy", *(["tls"] if arm.tls else [])}
+        elif isinstance(arm, L2dsrArm) and (arm.engine == "nft" or (arm.engine == "auto" and not lvs)):
+            needs.add("nft")
+        elif not isinstance(arm, DirectArm):
+            needs.add("ipvs")
+    if profile is not None and any(key.startswith("net.netfilter.") for key in profile.sysctl):
+        needs.add("conntrack")
+    return frozenset(needs)
+
+
+def has_lvs(system: System, namespace: bool) -> bool:
+    """Whether the host's kernel has LVS, or will have it once the module is loaded."""
+    state = system.modules["ip_vs"]
+    return state == "loaded" or (state == "available" and not namespace)
+
+
+def _proxies(plan: Plan) -> list[ProxyArm]:
+    return [arm for arm in plan.scenario.arms.values() if isinstance(arm, ProxyArm)]

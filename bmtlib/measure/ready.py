@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from bmtlib import doctor
 from bmtlib.errors import MachineError
@@ -15,15 +14,14 @@ from bmtlib.measure.capacity import ClientMeans, share
 from bmtlib.measure.limits import check_limits
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan
+from bmtlib.setup import system
+from bmtlib.setup.system import System
 from bmtlib.testbeds.bring_up import vcpus_of
 from bmtlib.testbeds.kernel import find_kernel
 from bmtlib.testbeds.placement import Placement, place
 from bmtlib.testbeds.segment import check_segment
 from bmtlib.testbeds.ssh import Fleet, open_fleet
 from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
-
-if TYPE_CHECKING:
-    from bmtlib.setup.system import System
 
 Tell = Callable[[str], None]
 _ENOUGH = 10**9
@@ -93,7 +91,8 @@ def _client_ports(tuning: str) -> int | None:
 def _check_fleet(plan: Plan, tell: Tell) -> Ready:
     """Reach all hosts, and see that they can do it. Nothing is changed there."""
     tell(f"reaching {plan.scenario.webs + plan.scenario.clients + 1} hosts over SSH")
-    fleet = open_fleet(plan.testbed, webs=plan.scenario.webs, clients=plan.scenario.clients, secret=sudo_password)
+    webs, clients = plan.scenario.webs, plan.scenario.clients
+    fleet = open_fleet(plan.testbed, webs=webs, clients=clients, secret=sudo_password, tell=tell)
     try:
         return _ready(plan, fleet)
     except BaseException:
@@ -102,8 +101,6 @@ def _check_fleet(plan: Plan, tell: Tell) -> Ready:
 
 
 def _ready(plan: Plan, fleet: Fleet) -> Ready:
-    from bmtlib.setup import system
-
     hosts = fleet.hosts.values()
     systems = each(hosts, _look)
     if strange := {name: why for name, found in systems.items() if (why := system.unsupported(found))}:
@@ -129,8 +126,6 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
 
 
 def _look(host: Host) -> System:
-    from bmtlib.setup import system
-
     return system.parse(host.name, host.run(system.PROBE.argv, stdin=system.PROBE.stdin).stdout)
 
 

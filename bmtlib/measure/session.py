@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +13,7 @@ from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host, each
 from bmtlib.measure.arms import check_web_kernels, engine_of
 from bmtlib.measure.capacity import share
-from bmtlib.measure.preparation import preparation
+from bmtlib.measure.preparation import has_lvs, preparation
 from bmtlib.measure.probes import select
 from bmtlib.measure.ready import Ready
 from bmtlib.measure.scripts import probe_script
@@ -92,7 +92,7 @@ class Session:
     def _prepare(self, lab: Bed) -> None:
         """Find out what every host is and wants; only then, and with `prepare`, change the first of them."""
         hosts = lab.hosts.values()
-        self.facts = each(hosts, lambda host: gather(host, self._sysctl_keys(host.role)))
+        self.facts = each(hosts, self._gather)
         check_web_kernels(self.plan.scenario.arms.values(), lab.role("web"))
         prepared = each(hosts, self._wishes)
         self.changes = {name: changes for name, (changes, _) in prepared.items()}
@@ -103,6 +103,12 @@ class Session:
                 self.not_applied[name] += more
                 gone = {item.key for item in more}
                 self.changes[name] = [change for change in self.changes[name] if change.what not in gone]
+
+    def _gather(self, host: Host) -> Facts:
+        """LVS counts as there where its kernel module will be, once the host is prepared."""
+        facts, system = gather(host, self._sysctl_keys(host.role)), self.ready.systems.get(host.name)
+        lvs = system is not None and has_lvs(system, host.namespace)
+        return replace(facts, ip_vs=facts.ip_vs or lvs)
 
     def _wishes(self, host: Host) -> tuple[list[Change], list[NotApplied]]:
         return preparation(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from bmtlib.params.factors import Threads
+from bmtlib.params.proxy_options import Build, Tls
 from bmtlib.params.units import Breach, Duration, Params, rules_broken
 
 Kind = Literal["direct", "proxy", "l2dsr", "l3dsr", "nat"]
@@ -68,12 +69,23 @@ class ProxyArm(Params):
     )
     timeouts: Timeouts = Field(default=Timeouts(), description="HAProxy's timeouts.")
     log: bool = Field(default=False, description="Send a log line per request to 127.0.0.1:514, as the seed did.")
+    tls: Tls | None = Field(
+        default=None, description="A second front, in HTTPS (the seed has one, which no load asks); null: none."
+    )
+    build: Build | None = Field(
+        default=None, description="Build HAProxy from source, as the seed did; null: the distribution's."
+    )
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
+        breaches: list[Breach] = []
         if self.maxrewrite > self.bufsize // 2:
             why = f"{self.maxrewrite} is more than half of bufsize ({self.bufsize}): HAProxy would silently cut it"
-            raise rules_broken([(("maxrewrite",), why)])
+            breaches.append((("maxrewrite",), why))
+        if self.tls is not None and self.build is not None and not self.build.openssl:
+            breaches.append((("build", "openssl"), "the front in HTTPS (tls) needs it"))
+        if breaches:
+            raise rules_broken(breaches)
         return self
 
 

@@ -97,6 +97,9 @@ def _locate(loc: Sequence[str | int], schema: _Schema, data: Any) -> tuple[KeyPa
 
 
 def _member(node: _Schema, part: str | int) -> _Schema:
+    if isinstance(part, int):
+        items: _Schema = node.get("items", {})
+        return items
     members: dict[Any, _Schema] = node.get("properties", {})
     # Of a mapping whose keys the user names; with a pattern for them its values stand below that.
     others = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]

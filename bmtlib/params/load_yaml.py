@@ -14,7 +14,7 @@ from bmtlib.params.paths import project_root
 from bmtlib.params.profile import Profile, Role
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.settings import apply_settings
-from bmtlib.params.testbed import Testbed
+from bmtlib.params.testbed import Testbed, anchored
 from bmtlib.params.units import Params
 
 _LARGEST_FILE = 256 * 1024
@@ -66,11 +66,12 @@ def load_scenario(wish: str | Path, settings: Sequence[str] = ()) -> Scenario:
 
 def load_testbed(wish: str | Path, settings: Sequence[str] = ()) -> Testbed:
     """A testbed by name or path. `settings` are `--set` texts that start with `testbed.`."""
-    document = apply_settings(_read(find_file("testbeds", wish)), settings, prefix=_OF_TESTBED)
+    path = find_file("testbeds", wish)
+    document = apply_settings(_read(path), settings, prefix=_OF_TESTBED)
     testbed, errors = check(document, Testbed)
     raise_errors(errors)
     assert testbed is not None
-    return testbed
+    return anchored(testbed, path.parent)
 
 
 def load_inputs(

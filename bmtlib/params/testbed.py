@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from bmtlib.cpus import parse_list, to_list
 from bmtlib.errors import InputError
+from bmtlib.params.fleet import Ssh
+from bmtlib.params.host_words import CpuList
+from bmtlib.params.profile import KernelArgument
 from bmtlib.params.units import Breach, Params, rules_broken
 
 
@@ -36,27 +39,8 @@ def _check_address(text: str) -> str:
         raise ValueError(f"{text!r} is not an IPv4 address such as '192.168.16.100'") from None
 
 
-def _list_of_one(value: object) -> object:
-    """A single CPU is a number to YAML."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _check_cpus(text: str) -> str:
-    if text == "auto":
-        return text
-    if not (cpus := parse_list(text)):
-        raise ValueError("an empty list of CPUs: write 'auto', or CPUs such as '1' or '2-3'")
-    return to_list(cpus)
-
-
 NetworkText = Annotated[str, AfterValidator(_check_network)]
 AddressText = Annotated[str, AfterValidator(_check_address)]
-CpuList = Annotated[
-    str,
-    BeforeValidator(_list_of_one),
-    AfterValidator(_check_cpus),
-    WithJsonSchema({"anyOf": [{"type": "string", "pattern": "^(auto|[0-9][0-9, -]*)$"}, {"type": "integer"}]}),
-]
 
 
 def _director(network: IPv4Network) -> IPv4Address:
@@ -71,21 +55,18 @@ class Network(Params):
     back: NetworkText = Field(default="172.16.0.0/24", description="Network of the web hosts.")
     port: int = Field(default=80, ge=1, le=65_535, description="TCP port of the service.")
 
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        front, back, vip = IPv4Network(self.front), IPv4Network(self.back), IPv4Address(self.vip)
-        breaches: list[Breach] = []
-        if front.overlaps(back):
-            breaches.append((("back",), f"{back} overlaps the front network {front}"))
-        if vip not in front:
-            breaches.append((("vip",), f"{vip} is not in the front network {front}"))
-        elif vip in (front.network_address, front.broadcast_address):
-            breaches.append((("vip",), f"{vip} is the network or broadcast address of {front}"))
-        elif vip == _director(front):
-            breaches.append((("vip",), f"{vip} is the director's own address"))
-        if breaches:
-            raise rules_broken(breaches)
-        return self
+
+def _network_breaches(network: Network, kind: str) -> Iterator[Breach]:
+    """What is wrong with a network in a testbed of this kind. In a fleet, addresses are found and not made."""
+    front, back, vip = IPv4Network(network.front), IPv4Network(network.back), IPv4Address(network.vip)
+    if front.overlaps(back) and not (kind == "ssh" and front == back):
+        yield ("back",), f"{back} overlaps the front network {front}"
+    if vip not in front:
+        yield ("vip",), f"{vip} is not in the front network {front}"
+    elif vip in (front.network_address, front.broadcast_address):
+        yield ("vip",), f"{vip} is the network or broadcast address of {front}"
+    elif vip == _director(front) and kind != "ssh":
+        yield ("vip",), f"{vip} is the director's own address"
 
 
 class PlacementWish(Params):
@@ -95,16 +76,6 @@ class PlacementWish(Params):
         default="auto",
         description="CPUs of the director: auto, or a list such as '1' or '2-3'. The others take the rest.",
     )
-
-
-def _check_kernel_argument(word: str) -> str:
-    if not _KERNEL_ARGUMENT.fullmatch(word):
-        raise ValueError(f"{word!r} is not a kernel argument such as 'isolcpus=1': no spaces, no quotes")
-    return word
-
-
-_KERNEL_ARGUMENT = re.compile(r"[a-zA-Z][A-Za-z0-9_.:,=+/-]*", re.ASCII)
-KernelArgument = Annotated[str, AfterValidator(_check_kernel_argument)]
 
 
 class Vm(Params):
@@ -142,24 +113,54 @@ class Testbed(Params):
 
     __test__ = False  # not a test class, whatever pytest makes of the name
 
-    kind: Literal["netns", "vm"] = Field(
+    kind: Literal["netns", "vm", "ssh"] = Field(
         default="netns",
         description="netns: the whole lab in network namespaces of this machine; vm: the same, but the director is a "
-        "virtual machine with a kernel of its own.",
+        "virtual machine with a kernel of its own; ssh: hosts of yours, reached over SSH.",
     )
     vm: Vm = Field(default=Vm(), description="The virtual machine; for kind vm only.")
+    ssh: Ssh = Field(default=Ssh(), description="The hosts; for kind ssh only.")
     network: Network = Field(default=Network(), description="Addresses.")
-    placement: PlacementWish = Field(default=PlacementWish(), description="CPUs.")
+    placement: PlacementWish = Field(default=PlacementWish(), description="CPUs; not for kind ssh.")
     privilege: Literal["auto", "rootless", "root"] = Field(
         default="auto",
-        description="rootless needs no rights; root may more; auto: root when started as root.",
+        description="rootless needs no rights; root may more; auto: root when started as root. Not for kind ssh.",
     )
+
+    @field_validator("network")
+    @classmethod
+    def _network_rules(cls, network: Network, info: ValidationInfo) -> Network:
+        if breaches := list(_network_breaches(network, info.data.get("kind", "netns"))):
+            raise rules_broken(breaches)
+        return network
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
+        breaches: list[Breach] = []
         if self.kind != "vm" and self.vm != Vm():
-            raise rules_broken([(("vm",), f"a testbed of kind {self.kind} has no virtual machine; set kind: vm")])
+            breaches.append((("vm",), f"a testbed of kind {self.kind} has no virtual machine; set kind: vm"))
+        if self.kind != "ssh" and self.ssh != Ssh():
+            breaches.append((("ssh",), f"a testbed of kind {self.kind} makes its own hosts; set kind: ssh"))
+        if self.kind == "ssh":
+            if not self.ssh.sources:
+                why = "a testbed of kind ssh needs hosts: director, web and client; or inventory; or enoslib"
+                breaches.append((("ssh",), why))
+            if self.placement != PlacementWish():
+                breaches.append((("placement",), "CPUs of your own hosts stand in ssh.<role>.cpus"))
+            if self.privilege != "auto":
+                breaches.append((("privilege",), "how to become root on your own hosts stands in ssh.become"))
+        if breaches:
+            raise rules_broken(breaches)
         return self
+
+
+def anchored(testbed: Testbed, folder: Path) -> Testbed:
+    """The testbed with the path of its inventory made absolute: from `folder`, where its file is, else from here."""
+    if testbed.ssh.inventory is None:
+        return testbed
+    path = Path(testbed.ssh.inventory).expanduser()
+    path = next((base / path for base in (folder.absolute(), Path.cwd()) if (base / path).exists()), Path.cwd() / path)
+    return testbed.model_copy(update={"ssh": testbed.ssh.model_copy(update={"inventory": str(path)})})
 
 
 def address_plan(network: Network, *, clients: int, webs: int) -> dict[str, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,25 +55,6 @@ def command(*argv: str, stdin: str = "") -> Command:
     ('nft', '-f', '-')
     """
     return Command(argv=argv, stdin=stdin)
-
-
-def file_change(host: str, path: str, text: str, *, before: str | None, reason: str = "") -> Change:
-    """Write `text` to `path` as a whole (temporary file, then rename); undo brings `before` back, or removes the file.
-
-    `before` is the file's present content, None when there is no such file.
-    """
-    write = 'mkdir -p "${1%/*}" && cat > "$1.bmt-new" && mv -f "$1.bmt-new" "$1"'
-    return Change(
-        host=host,
-        what=f"file {path}",
-        before=None if before is None else f"{len(before.encode())} bytes",
-        want=f"{len(text.encode())} bytes",
-        do=command("sh", "-c", write, "sh", path, stdin=text),
-        undo=command("rm", "-f", path) if before is None else command("sh", "-c", write, "sh", path, stdin=before),
-        check=command("sh", "-c", 'sha256sum < "$1"', "sh", path),
-        expect=hashlib.sha256(text.encode()).hexdigest() + " -",
-        reason=reason,
-    )
 
 
 def change_row(change: Change) -> dict[str, str | None]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from bmtlib.cpus import to_list
 from bmtlib.errors import InputError
 from bmtlib.params.arms import ProxyArm
-from bmtlib.setup.change import Change, file_change
+from bmtlib.setup.change import Change
+from bmtlib.setup.file import file_change
 from bmtlib.setup.service import service
 from bmtlib.setup.template import render
 

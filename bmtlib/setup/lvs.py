@@ -11,7 +11,8 @@ from ipaddress import IPv4Network
 from bmtlib.params.arms import AnyLvsArm, LvsTimeouts
 from bmtlib.parsers.ipvsadm import TimeoutsRow
 from bmtlib.setup.change import Change, command
-from bmtlib.setup.sysctl import sysctl_change
+from bmtlib.setup.made import made
+from bmtlib.setup.sysctl import file_of, read_key, restore_keys, sysctl_change, write_keys
 from bmtlib.setup.vip import address_change
 
 # Arm's kind -> ipvsadm's letter, and what it is called.
@@ -29,15 +30,16 @@ _ACCEPT_REDIRECTS = "net.ipv4.conf.all.accept_redirects"
 
 TUNNEL = "bmt_ipip"  # the web hosts' end of the tunnel; with a device of our own, tunl0 stays as it is
 
-# The kernel has no transaction over a service and its servers: one process sets all, and takes back what it began.
-_RESTORE = """\
-if ipvsadm -Sn | grep -q -e "^-A -t $1 "; then echo "LVS has a service $1 that is not ours" >&2; exit 1; fi
-ipvsadm --restore || { ipvsadm -D -t "$1" 2>/dev/null; exit 1; }
+_LOOK = """\
+rules=$(ipvsadm -Sn) || return
+printf '%s\\n' "$rules" | grep -F -e "-A -t $1 " || true
 """
+# The kernel has no transaction over a service and its servers: one process sets all, and takes back what it began.
+_RESTORE = 'ipvsadm --restore || { ipvsadm -D -t "$1" 2>/dev/null; false; }'
 # Without its entries: a client's port that comes again within two minutes would follow the entry of an arm before, to
 # its web host and in its way. Since Linux 5.9 they go with their servers under expire_nodest_conn; before, they stay.
 _REMOVE = """\
-ipvsadm -D -t "$1" || exit 1
+ipvsadm -D -t "$1" || return
 left=30
 while [ $left -gt 0 ] && [ "$(head -n 2 /proc/net/ip_vs_conn | wc -l)" -gt 1 ]; do left=$((left - 1)); sleep 0.1; done
 true
@@ -120,6 +122,8 @@ def director_changes(
     if arm.kind == "nat":
         changes += _router(host, front, back, sysctls)
     service = f"{vip}:{port}"
+    text = rules(arm, servers=servers, vip=vip, port=port)
+    do, undo = made(f"ipvs {service}", (service,), look=_LOOK, make=_RESTORE, remove=_REMOVE, stdin=text)
     return [
         *changes,
         Change(
@@ -127,8 +131,8 @@ def director_changes(
             what=f"ipvs {service}",
             before=None,
             want=f"{len(servers)} real servers, {arm.scheduler}, {words}",
-            do=command("sh", "-c", _RESTORE, "sh", service, stdin=rules(arm, servers=servers, vip=vip, port=port)),
-            undo=command("sh", "-c", _REMOVE, "sh", service),
+            do=do,
+            undo=undo,
             check=command("sh", "-c", _READ_BACK, "sh", service),
             expect=_read_back(arm, servers, port),
             scope="netns",
@@ -160,7 +164,7 @@ def _timeouts(host: str, wish: LvsTimeouts, now: TimeoutsRow) -> list[Change]:
 
 def _redirects(front: str, back: str) -> list[str]:
     """What makes a router tell web hosts of a shorter way, past it; two interfaces do not, on one segment either."""
-    return [f"net.ipv4.conf.{name}.send_redirects" for name in ("all", back)] if front == back else []
+    return [f"net.ipv4.conf.{file_of(name)}.send_redirects" for name in ("all", back)] if front == back else []
 
 
 def _router(host: str, front: str, back: str, sysctls: Mapping[str, str]) -> list[Change]:
@@ -170,16 +174,16 @@ def _router(host: str, front: str, back: str, sysctls: Mapping[str, str]) -> lis
         changes += sysctl_change(host, key, "0", sysctls, reason="answers must keep coming to the director")
     if " ".join(sysctls[_FORWARDING].split()) != "1":
         # Whoever turns forwarding on or off, the kernel sets accept_redirects to its opposite (inet_forward_change()).
-        old = f"{_ACCEPT_REDIRECTS}={sysctls[_ACCEPT_REDIRECTS]}"
+        before = {_FORWARDING: "0", _ACCEPT_REDIRECTS: sysctls[_ACCEPT_REDIRECTS]}
         changes.append(
             Change(
                 host=host,
                 what=f"sysctl {_FORWARDING}",
                 before="0",
                 want="1",
-                do=command("sysctl", "-q", "-w", f"{_FORWARDING}=1"),
-                undo=command("sysctl", "-q", "-w", f"{_FORWARDING}=0", old),
-                check=command("sysctl", "-n", _FORWARDING),
+                do=write_keys({_FORWARDING: "1"}),
+                undo=restore_keys(before),
+                check=read_key(_FORWARDING),
                 expect="1",
                 scope="netns",
                 reason="the web hosts' answers go through the director",
@@ -193,21 +197,29 @@ def nat_web_changes(host: str, *, front: str, gateway: str, interface: str) -> l
 
     A longer prefix counts more, so the host's own routes need not be touched.
     """
-    return [
-        Change(
-            host=host,
-            what=f"route {half}",
-            before=None,
-            want=f"via {gateway} dev {interface}",
-            do=command("ip", "route", "add", str(half), "via", gateway, "dev", interface),
-            undo=command("ip", "route", "del", str(half), "via", gateway, "dev", interface),
-            check=command("ip", "-4", "route", "show", "exact", str(half)),
-            expect=f"{half} via {gateway} dev {interface}",
-            scope="netns",
-            reason="answers must come back to the director, which rewrites their addresses",
-        )
-        for half in IPv4Network(front).subnets()
-    ]
+    return [_route(host, str(half), gateway, interface) for half in IPv4Network(front).subnets()]
+
+
+def _route(host: str, half: str, gateway: str, interface: str) -> Change:
+    do, undo = made(
+        f"route {half}",
+        (half, gateway, interface),
+        look='ip -4 route show exact "$1"',
+        make='ip route add "$1" via "$2" dev "$3"',
+        remove='ip route del "$1" via "$2" dev "$3"',
+    )
+    return Change(
+        host=host,
+        what=f"route {half}",
+        before=None,
+        want=f"via {gateway} dev {interface}",
+        do=do,
+        undo=undo,
+        check=command("ip", "-4", "route", "show", "exact", half),
+        expect=f"{half} via {gateway} dev {interface}",
+        scope="netns",
+        reason="answers must come back to the director, which rewrites their addresses",
+    )
 
 
 def tunnel_web_changes(host: str, *, address: str, vip: str) -> list[Change]:
@@ -217,14 +229,21 @@ def tunnel_web_changes(host: str, *, address: str, vip: str) -> list[Change]:
     needed", and the client sends less. A request is far smaller; answers do not go through the tunnel.
     """
     key = f"net.ipv4.conf.{TUNNEL}.rp_filter"
+    do, undo = made(
+        f"interface {TUNNEL}",
+        (TUNNEL, address),
+        look='[ ! -e "/sys/class/net/$1" ] || echo "interface $1"',
+        make='ip link add name "$1" up type ipip local "$2"',
+        remove='ip link del "$1"',
+    )
     return [
         Change(
             host=host,
             what=f"interface {TUNNEL}",
             before=None,
             want=f"IPIP tunnel to {address}",
-            do=command("ip", "link", "add", "name", TUNNEL, "up", "type", "ipip", "local", address),
-            undo=command("ip", "link", "del", TUNNEL),
+            do=do,
+            undo=undo,
             check=command("sh", "-c", 'ip -o link show up dev "$1" | wc -l', "sh", TUNNEL),
             expect="1",
             scope="netns",
@@ -237,9 +256,9 @@ def tunnel_web_changes(host: str, *, address: str, vip: str) -> list[Change]:
             what=f"sysctl {key}",
             before=None,
             want="2",
-            do=command("sysctl", "-q", "-w", f"{key}=2"),
+            do=write_keys({key: "2"}),
             undo=command("true"),  # it goes with the interface
-            check=command("sysctl", "-n", key),
+            check=read_key(key),
             expect="2",
             scope="netns",
             # Not 0: the larger of `all` and the interface's own value counts.

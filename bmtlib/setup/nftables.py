@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bmtlib.setup.change import Change, command
+from bmtlib.setup.made import made
 from bmtlib.setup.template import render
+
+_LOOK = """\
+tables=$(nft list tables netdev) || return
+printf '%s\\n' "$tables" | sed -n '/^table netdev bmt$/p'
+"""
 
 
 def nft_changes(
@@ -18,14 +24,17 @@ def nft_changes(
     text = render(
         "l2dsr.nft", host=host, macs=list(macs), back_mac=back_mac, front=front, back=back, vip=vip, port=port
     )
+    do, undo = made(
+        "table netdev bmt", (), look=_LOOK, make="nft -f -", remove="nft delete table netdev bmt", stdin=text
+    )
     return [
         Change(
             host=host,
             what="nftables table netdev bmt",
             before=None,
             want=f"{len(macs)} web hosts by hash",
-            do=command("nft", "-f", "-", stdin=text),
-            undo=command("nft", "delete", "table", "netdev", "bmt"),
+            do=do,
+            undo=undo,
             check=command("sh", "-c", "nft list table netdev bmt | grep -c 'jhash'"),
             expect="1",
             scope="netns",

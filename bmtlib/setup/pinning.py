@@ -10,16 +10,19 @@ from bmtlib.setup.change import Command, command
 ALIVE = """\
 alive() { grep -qs '^State:[[:space:]][^ZX]' "/proc/$1/status"; }
 """
-# $1 pid file, $2 what shall be. Programs write their pid file a moment after they have detached, and pin their threads
-# a moment after that: waited for, 5 s at the most. What there is then is printed. Threads of the process and of its
-# children (nginx's workers); the same list counts once, as it does not matter how many threads share it.
-_LOOK = f"""\
-{ALIVE}
-allowed() {{
+# allowed PID: where the threads of a process and of its children (nginx's workers) may run. The same list counts once,
+# as it does not matter how many threads share it.
+ALLOWED = """\
+allowed() {
   kids=; read -r kids 2>/dev/null < "/proc/$1/task/$1/children"
   for p in "$1" $kids; do cat "/proc/$p/task/"[0-9]*/status 2>/dev/null; done |
     sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' | LC_ALL=C sort -u
-}}
+}
+"""
+# $1 pid file, $2 what shall be. Programs write their pid file a moment after they have detached, and pin their threads
+# a moment after that: waited for, 5 s at the most. What there is then is printed.
+_LOOK = f"""\
+{ALIVE}{ALLOWED}
 i=0; said="not running"
 while :; do
   if [ -s "$1" ] && read -r pid < "$1" && alive "$pid"; then said="running on $(echo $(allowed "$pid"))"; fi

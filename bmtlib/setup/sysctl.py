@@ -27,7 +27,26 @@ done
 grep -sHm 1 '' -- "$@" /dev/null
 true
 """
+_SWAP = str.maketrans("./", "/.")
 _LINE = re.compile(r"([^\t:]+)(?:\t(writable|readonly|absent)|:(.*))")
+
+
+# $1 do or undo; then key, file and value in turns. The shell writes by itself: there are many keys and many hosts. Where
+# it cannot, printf(1) is asked why, which dash does not tell. What is to be put back may be gone with its module or its
+# interface, or be in force already.
+_WRITE = """\
+undo=$1; shift
+while [ $# -gt 0 ]; do
+  key=$1; file=/proc/sys/$2; value=$3; shift 3
+  printf '%s\\n' "$value" 2>/dev/null > "$file" && continue
+  if [ "$undo" = undo ]; then
+    [ -e "$file" ] || continue
+    [ "$(set -f; echo $(cat "$file"))" != "$value" ] || continue
+  fi
+  said=$({ env printf '%s\\n' "$value" > "$file"; } 2>&1) || { echo "$key: no \\"$value\\": ${said##*: }" >&2; exit 1; }
+done
+"""
+_READ = 'exec cat "/proc/sys/$1"'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +69,18 @@ class NotApplied:
     why: str
 
 
+def file_of(key: str) -> str:
+    """A key's file below /proc/sys, and a file's key: as for sysctl(8), a slash in a key is a dot in a name.
+
+    >>> file_of("net.ipv4.conf.eth0/100.rp_filter"), file_of("net/core/somaxconn")
+    ('net/ipv4/conf/eth0.100/rp_filter', 'net.core.somaxconn')
+    """
+    return key.translate(_SWAP)
+
+
 def probe(keys: Iterable[str]) -> Command:
     """The command whose output `parse_probe` reads: modes, one line for each key, then values."""
-    return command("sh", "-c", _PROBE, "sh", *(key.replace(".", "/") for key in keys))
+    return command("sh", "-c", _PROBE, "sh", *map(file_of, keys))
 
 
 def parse_probe(text: str) -> dict[str, Setting]:
@@ -73,9 +101,23 @@ def parse_probe(text: str) -> dict[str, Setting]:
             modes[match[1]] = match[2]
     settings = {}
     for file, mode in modes.items():
-        key = file.replace("/", ".")
+        key = file_of(file)
         settings[key] = Setting(key=key, mode=mode, value=None if mode == "absent" else values.get(file, ""))
     return settings
+
+
+def write_keys(values: Mapping[str, str]) -> Command:
+    """Set keys in this order; fails with the first that the kernel does not take, and says which."""
+    return command("sh", "-c", _WRITE, "sh", "do", *(w for key, v in values.items() for w in (key, file_of(key), v)))
+
+
+def restore_keys(values: Mapping[str, str]) -> Command:
+    """As `write_keys`, for an undo: a key that is gone, or has the value already, is no failure."""
+    return command("sh", "-c", _WRITE, "sh", "undo", *write_keys(values).argv[5:])
+
+
+def read_key(key: str) -> Command:
+    return command("sh", "-c", _READ, "sh", file_of(key))
 
 
 def sysctl_change(host: str, key: str, want: str, now: Mapping[str, str], *, reason: str = "") -> list[Change]:
@@ -90,14 +132,32 @@ def sysctl_change(host: str, key: str, want: str, now: Mapping[str, str], *, rea
             what=f"sysctl {key}",
             before=before,
             want=want,
-            do=command("sysctl", "-q", "-w", f"{key}={want}"),
-            undo=command("sysctl", "-q", "-w", f"{key}={before}"),
-            check=command("sysctl", "-n", key),
+            do=write_keys({key: want}),
+            undo=restore_keys({key: before}),
+            check=read_key(key),
             expect=want,
             scope="netns",
             reason=reason,
+            lasting=True,  # not by itself: where the profile is to stay, a file of ours sets it again at boot
         )
     ]
+
+
+def new_key_change(host: str, key: str, want: str, *, reason: str = "") -> Change:
+    """Set a key that comes with a kernel module which is loaded before, and goes with it."""
+    want = " ".join(want.split())
+    return Change(
+        host=host,
+        what=f"sysctl {key}",
+        before=None,
+        want=want,
+        do=write_keys({key: want}),
+        undo=command("true"),
+        check=read_key(key),
+        expect=want,
+        scope="netns",
+        reason=reason,
+    )
 
 
 def tuning(

@@ -48,7 +48,7 @@ grep -q '^bench:' /etc/passwd || {
 }
 chown -R 4242:4242 /home/bench; chmod 700 /home/bench/.ssh
 umount -l /tmp/own
-rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+rmdir /run/bmt; rm -f /etc/ssh/ssh_host_*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 cat > /etc/ssh/sshd_config <<'END'
 HostKey /etc/ssh/ssh_host_ed25519_key
 PermitRootLogin prohibit-password
@@ -63,7 +63,7 @@ cat /etc/ssh/ssh_host_ed25519_key.pub
 
 # What a host is like: all that bmtlib may change, and nothing that changes by itself.
 _DUMP = r"""
-echo "## addresses"; ip -o address | sed 's/ tentative//; s/valid_lft.*//'; ip route show table all | sort; ip rule
+echo "## addresses"; ip -4 -o address | sed 's/ tentative//; s/valid_lft.*//'; ip -4 route show table all | sort; ip rule
 ip -o link | sed 's/ *qlen/ qlen/'
 echo "## sockets"; ss -Hltn | awk '{print $4}' | sort
 echo "## programs"; cat /proc/[0-9]*/comm 2>/dev/null | grep -vxE 'sshd|sleep|sh|cat|grep|sort' | sort
