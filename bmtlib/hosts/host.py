@@ -53,7 +53,8 @@ class Host(ABC):
     `machine` names the kernel that it runs on. With `namespace` it shares it with other hosts, and all that no
     namespace has of its own. `cpus` are those of its services and its load; commands that prepare or look may run on
     any.
-    `state` is the folder of the journal; `clock_offset_s` what the host's clock shows more than the controller's.
+    `state` is the folder of the journal; `guard` shell that ends a script of changes where this process does not hold
+    the host any more; `clock_offset_s` what the host's clock shows more than the controller's.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Host(ABC):
     namespace: bool = False
     run_id: str = "no-run"
     state: str = WORK
+    guard: str = ""
     clock_offset_s: float = 0.0
     applied: list[Change] = field(default_factory=list)
 
@@ -157,7 +159,7 @@ class Host(ABC):
         """
         if not changes:
             return []
-        script = journal.apply_script(changes, self.run_id, self.state)
+        script = journal.apply_script(changes, self.run_id, self.state, self.guard)
         longest = _APPLY_S + sum(change.seconds for change in changes)
         try:
             result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
@@ -188,7 +190,7 @@ class Host(ABC):
         due = [change for change in reversed(self.applied) if change in changes]
         if not due:
             return
-        script = journal.undo_script(due, self.run_id, self.state)
+        script = journal.undo_script(due, self.run_id, self.state, self.guard)
         longest = _APPLY_S + sum(change.seconds for change in due)
         result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
         ended = journal.outcomes(result.stdout)

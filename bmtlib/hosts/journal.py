@@ -18,11 +18,13 @@ from bmtlib.setup.change import Change, Command
 DO_FAILED = 92
 
 # Scripts of one host wait for each other: that of a controller that was killed may still be at work when the next
-# comes. What a script starts must have neither the lock nor our way to say `done`: a daemon would keep them.
+# comes. One whose controller does not hold the host any more when its turn comes does nothing. What a script starts
+# must have neither the lock nor our way to say `done`: a daemon would keep them.
 _PRELUDE = """\
 umask 022
 mkdir -p {folder} && cd {folder} || exit 90
 exec 8>>busy && flock -w 60 8 || {{ echo "another script of ours is still at work on this host" >&2; exit 94; }}
+{guard}
 exec 3>&1; set -f
 [ ! -s journal.jsonl ] || [ -z "$(tail -c 1 journal.jsonl)" ] || echo >> journal.jsonl
 read -r boot < /proc/sys/kernel/random/boot_id
@@ -52,11 +54,15 @@ def kept_in(folder: str, run_id: str) -> str:
     return f"{folder}/keep/{urllib.parse.quote(run_id, safe='')}"
 
 
-def _begin(folder: str, run_id: str) -> list[str]:
+def _prelude(folder: str, guard: str) -> str:
+    return _PRELUDE.format(folder=shlex.quote(folder), guard=guard)
+
+
+def _begin(folder: str, run_id: str, guard: str) -> list[str]:
     keep = shlex.quote(kept_in(folder, run_id))
     before, after = json.dumps({"run": run_id, "boot": "|"}).rsplit("|", 1)
     return [
-        _PRELUDE.format(folder=shlex.quote(folder)),
+        _prelude(folder, guard),
         f'KEEP={keep}; mkdir -p "$KEEP" || exit 90',
         f'note {shlex.quote(before)}"$boot"{shlex.quote(after)}',
     ]
@@ -82,13 +88,14 @@ def _done(change: Change, run_id: str) -> str:
     return _note(line) + ("; sync journal.jsonl 2>/dev/null" if change.lasting else "")
 
 
-def apply_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
+def apply_script(changes: Sequence[Change], run_id: str, folder: str, guard: str = "") -> str:
     """Script that prints `done` for each change that was done and read back, and stops at the first that was not.
 
     Ends with DO_FAILED when a `do` failed (it must then have left the host as it was), else with another code. For
-    a change that may be refused it prints `refused` and why, and goes on.
+    a change that may be refused it prints `refused` and why, and goes on. `guard`: shell that ends it first of all
+    where it may not work any more.
     """
-    lines = _begin(folder, run_id)
+    lines = _begin(folder, run_id, guard)
     for change in changes:
         lines.append(_done(change, run_id))
         if change.may_refuse:
@@ -125,17 +132,17 @@ def _try(change: Change, run_id: str) -> str:
     )
 
 
-def undo_script(changes: Sequence[Change], run_id: str, folder: str) -> str:
+def undo_script(changes: Sequence[Change], run_id: str, folder: str, guard: str = "") -> str:
     """Script that undoes `changes` in the order given: prints `done` or `failed` for each, journals those undone.
 
     One that cannot be undone does not keep the others from it.
     """
-    return "\n".join([*_begin(folder, run_id), *(_undo(change, run_id) for change in changes)]) + "\n"
+    return "\n".join([*_begin(folder, run_id, guard), *(_undo(change, run_id) for change in changes)]) + "\n"
 
 
-def rollback_script(entries: Sequence[Entry], folder: str, boot: str) -> str:
+def rollback_script(entries: Sequence[Entry], folder: str, boot: str, guard: str = "") -> str:
     """As `undo_script`, for what the journal on the host says. `boot`: its present one; a reboot undoes by itself."""
-    lines = [_PRELUDE.format(folder=shlex.quote(folder))]
+    lines = [_prelude(folder, guard)]
     for entry in entries:
         if entry.gone(boot):
             lines.append(f"{_outcome(entry, entry.run, 'undone')}; echo done >&3")
@@ -151,7 +158,7 @@ def _undo(change: Change | Entry, run_id: str) -> str:
 
 def verify_script(entries: Sequence[Entry], folder: str) -> str:
     """Script that prints, for each entry in order, `same`, or `drift` and what is in force instead."""
-    lines = [_PRELUDE.format(folder=shlex.quote(folder))]
+    lines = [_prelude(folder, "")]
     for entry in entries:
         if entry.check is None:
             lines.append("echo same >&3")
@@ -167,7 +174,7 @@ def verify_script(entries: Sequence[Entry], folder: str) -> str:
 
 def keep_script(run_id: str, folder: str) -> str:
     """Script that notes that a run's changes are meant to stay."""
-    return "\n".join([*_begin(folder, run_id), _note({"run": run_id, "kept": True})]) + "\n"
+    return "\n".join([*_begin(folder, run_id, ""), _note({"run": run_id, "kept": True})]) + "\n"
 
 
 def outcomes(stdout: str) -> list[str]:

@@ -57,9 +57,13 @@ def owner_now(run_id: str) -> Owner:
     return Owner(run=run_id, who=who, since=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
 
 
+def _guard(token: str) -> str:
+    return f"grep -qsF {token} {WORK}/owner || {{ echo 'this host is not held any more' >&2; exit 95; }}"
+
+
 @dataclass(kw_only=True)
 class Lock:
-    """A lock that is held."""
+    """A lock that is held. Until its release, scripts of changes on the host work under it alone."""
 
     host: Host
     owner: Owner
@@ -67,6 +71,7 @@ class Lock:
 
     def release(self) -> None:
         """Free it. A host that is gone has freed it already, or will when it notices."""
+        self.host.guard = ""
         self.holder.kill()
 
 
@@ -101,6 +106,7 @@ def acquire(host: Host, owner: Owner, *, take_over: str = "") -> Lock:
             if found is None:
                 raise
         else:
+            host.guard = _guard(owner.token)
             return Lock(host=host, owner=owner, holder=holder)
     raise MachineError(
         f"{host.name} is locked by {found.who} since {found.since}, for run {found.run}",

@@ -25,8 +25,12 @@ for cwd in /proc/[0-9]*/cwd; do
 done
 true
 """
-# All that is left of us, where nothing is open any more: the journal, and working files. The lock file goes with them.
-_CLEAN = """rm -rf "$1" "$2" """
+# All that is left of us, where nothing is open any more: the journal, and working files. The lock file goes with them,
+# and the name of its owner: scripts that still wait for their turn find that it is not theirs any more.
+_CLEAN = """\
+[ ! -d "$1" ] || exec 8>>"$1/busy"; [ ! -d "$1" ] || flock -w 60 8 || exit 94
+rm -rf "$1" "$2"
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +81,14 @@ def rollback(host: Host, run_id: str | None, *, clean: bool = True) -> Rolled:
     due.reverse()
     undone, left, said = _undo(host, found, due)
     if clean and not left and len(due) == len(found.entries):
-        host.run(["sh", "-c", _CLEAN, "sh", host.state, WORK])
+        host.run(["sh", "-c", _CLEAN, "sh", host.state, WORK], timeout_s=90)
     return Rolled(undone=undone, left=left, said=said)
 
 
 def _undo(host: Host, found: Journal, due: Sequence[Entry]) -> tuple[list[str], list[str], str]:
     if not due:
         return [], [], ""
-    script = journal.rollback_script(due, host.state, found.boot)
+    script = journal.rollback_script(due, host.state, found.boot, host.guard)
     result = host.run(["sh", "-s"], stdin=script, timeout_s=_LONGEST_S, check=False)
     ended = journal.outcomes(result.stdout)
     done = [i < len(ended) and ended[i] == "done" for i in range(len(due))]

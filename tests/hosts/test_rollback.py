@@ -15,6 +15,7 @@ from host_doubles import LocalHost
 from bmtlib.errors import HostError
 from bmtlib.hosts import journal
 from bmtlib.hosts.entry import read_journal
+from bmtlib.hosts.lock import acquire, owner_now
 from bmtlib.hosts.rollback import open_changes, rollback, unfinished, verify
 from bmtlib.setup.change import Change, command
 
@@ -216,3 +217,19 @@ def test_entries_hold_all_that_undo_needs(settings: LocalHost) -> None:
     assert json.dumps(vars(entry), default=vars)
     assert shutil.which("flock")
     assert os.path.exists(settings.root / "run/bmt/busy")
+
+
+def test_a_script_whose_controller_does_not_hold_the_host_any_more_does_nothing(settings: LocalHost) -> None:
+    """It waited for its turn, its controller was killed, and another one has rolled back meanwhile."""
+    first = acquire(settings, owner_now("run-1"))
+    script = journal.apply_script([setting(settings, "a", "old", "1")], "run-1", "/run/bmt", settings.guard)
+    first.release()
+    assert settings.guard == ""
+    second = acquire(settings, owner_now("run-2"))
+    result = settings.run(["sh", "-s"], stdin=script, check=False)
+    assert (result.rc, result.stderr) == (95, "this host is not held any more\n")
+    assert value(settings, "a") == "old"
+    assert open_changes(settings).entries == []
+    settings.apply([setting(settings, "a", "old", "2")])
+    assert value(settings, "a") == "2"
+    second.release()

@@ -71,7 +71,7 @@ echo "## sysctl"; sysctl -a 2>/dev/null | grep -E '^(net|vm|kernel\.numa|fs\.fil
   grep -vE 'nf_conntrack_count|random|stable_secret|nr_|dirty_|drop_caches|compact|stat_refresh|fastopen_key'
 echo "## files"
 find /etc /var/lib/bmt /run /home /root -xdev -printf '%p %m %u:%g %l\n' 2>/dev/null | grep -v '^/run/sshd' | sort
-find /opt /usr/local -xdev -maxdepth 3 -printf '%p %m %u:%g %s %T@\n' | sort
+find /opt /usr/local -xdev -maxdepth 3 -printf '%p %m %u:%g %l\n' | sort
 find /etc -xdev -type f -exec sha256sum {} + | sort -k 2
 echo "## nft"; nft list ruleset 2>/dev/null | sed 's/packets [0-9]* bytes [0-9]*//'
 echo "## ipvs"; ipvsadm -Sn 2>/dev/null
@@ -141,7 +141,7 @@ def _entry(folder: Path, host: NetnsHost, user: str) -> str:
     )
     way, cut = folder / f"way-{host.name}", shlex.quote(f"{folder}/cut-{host.name}")
     # Its environment is that of a service, not of the test.
-    door = f"[ ! -e {cut} ] || exit 1\nexec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin {enter}\n"
+    door = f"[ ! -e {cut} ] || exit 1\nexec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin {enter}\n"
     way.write_text(f"#!/bin/sh\n{door}")
     way.chmod(0o755)
     return f"""\
@@ -171,7 +171,7 @@ def bmt(lab: SshLab, *words: str, timeout_s: float = 300) -> subprocess.Complete
     """`bmt` as a user would call it, on the lab's machines."""
     return subprocess.run(
         [sys.executable, "-P", "-m", "bmtlib", *words],
-        env={**os.environ, **lab.env},
+        env={**os.environ, **lab.env, "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=timeout_s,
