@@ -13,7 +13,6 @@ from bmtlib.hosts.lock import acquire, owner_now
 from bmtlib.hosts.rollback import Drift, Rolled, rollback, verify
 from bmtlib.hosts.secret import sudo_password
 from bmtlib.hosts.ssh import SshHost
-from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import load_testbed
@@ -63,19 +62,9 @@ def apply(loaded: Loaded, *, arm: str | None, take_over: str, tell: Tell) -> App
     with Session(plan, ready, run_id=run_id, keep=True, take_over=take_over) as session:
         changes = {name: list(done) for name, done in session.changes.items()}
         if arm is not None:
-            director = session.lab.director
-            by_host = arm_changes(
-                plan.scenario.arms[arm],
-                session.engines()[arm],
-                director=director,
-                facts=session.facts,
-                webs=session.lab.role("web"),
-                network=plan.testbed.network,
-                cpus=director.cpus,
-            )
-            for name in sorted(by_host, key=lambda name: name == director.name):
-                session.lab.hosts[name].apply(by_host[name])
-                changes[name] += by_host[name]
+            for name, wanted in session.arm_changes(plan.scenario.arms[arm], session.engines()[arm]).items():
+                session.lab.hosts[name].apply(wanted)
+                changes[name] += wanted
         session.settle()
     return Applied(run_id=run_id, changes=changes, not_applied=session.not_applied)
 

@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.hosts.netns import NetnsHost, environment, nsenter
-from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.plan import plan_from_json
@@ -147,18 +146,8 @@ def hold(arm: str) -> None:
     ready = check(plan)
     path = _file()
     with Session(plan, ready, run_id="lab") as session:
-        director = session.lab.director
-        by_host = arm_changes(
-            plan.scenario.arms[arm],
-            session.engines()[arm],
-            director=director,
-            facts=session.facts,
-            webs=session.lab.role("web"),
-            network=plan.testbed.network,
-            cpus=director.cpus,
-        )
-        for name in sorted(by_host, key=lambda name: name == director.name):
-            session.lab.hosts[name].apply(by_host[name])
+        for name, changes in session.arm_changes(plan.scenario.arms[arm], session.engines()[arm]).items():
+            session.lab.hosts[name].apply(changes)
         size = int(plan.cases[0].load.file_size)
         address = session.lab.role("web")[0].addresses["back"] if arm == "direct" else str(plan.testbed.network.vip)
         state = State(

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from bmtlib.errors import CaseError, MachineError
 from bmtlib.hosts.facts import Facts
 from bmtlib.hosts.host import WORK, Host
+from bmtlib.params.proxy_options import Build
 from bmtlib.params.scenario import AnyLvsArm, Arm, DirectArm, L2dsrArm, L3dsrArm, ProxyArm
 from bmtlib.params.testbed import Network
 from bmtlib.parsers import ipvsadm
 from bmtlib.setup import lvs
-from bmtlib.setup.change import Change
+from bmtlib.setup.change import Change, Command
 from bmtlib.setup.haproxy import check_proxy, haproxy_changes
+from bmtlib.setup.haproxy_build import build_changes, build_in_lab, build_probe
 from bmtlib.setup.nftables import nft_changes
 from bmtlib.setup.sysctl import parse_probe, probe
+from bmtlib.setup.system import System
+from bmtlib.setup.tls import certificate_changes, certificate_probe
 
 # A device of a kind that the kernel does not know cannot be made. One without an address would be tunl0's double.
 _TRY_TUNNEL = f'ip link add name {lvs.TUNNEL} type ipip local "$1" && ip link del {lvs.TUNNEL}'
@@ -60,11 +64,11 @@ def arm_changes(
     facts: Mapping[str, Facts],
     webs: Sequence[Host],
     network: Network,
-    cpus: frozenset[int],
+    system: System | None = None,
 ) -> dict[str, list[Change]]:
     """Changes by host name that put `arm` in place; none for `direct`. To be applied on web hosts first.
 
-    `cpus`: those of the director for its services. Of the director, settings that the arm needs are read as they are
+    `system`: what the director is, where it is the user's own. Settings that the arm needs are read as they are there
     now. Raises InputError, MachineError or CaseError where a host cannot do it.
     """
     if isinstance(arm, DirectArm):
@@ -73,17 +77,21 @@ def arm_changes(
     own = facts[director.name]
     vip, port = str(network.vip), network.port
     if isinstance(arm, ProxyArm):
+        nofile = own.nofile if system is None else system.service_nofile
         changes = haproxy_changes(
             director.name,
             arm,
             servers=servers,
             vip=vip,
             port=port,
-            cpus=cpus,
-            maxconn=check_proxy(arm, cpus=cpus, nofile=own.nofile, servers=len(servers)),
-            nofile=own.nofile,
+            cpus=director.cpus,
+            maxconn=check_proxy(arm, cpus=director.cpus, nofile=nofile, servers=len(servers)),
+            nofile=nofile,
             work=WORK,
             config_before=own.haproxy_cfg,
+            system=system,
+            certificate=_said(director, certificate_probe(arm.tls, vip)) if arm.tls else None,
+            built=_said(director, build_probe(build_at(arm.build, system))) if arm.build else None,
         )
         return {director.name: changes}
     if engine == "nft":
@@ -111,6 +119,30 @@ def arm_changes(
             timeouts=_timeouts_now(arm, director),
         )
     }
+
+
+def proxy_needs(arms: Iterable[Arm], director: Host, network: Network, system: System | None) -> list[Change]:
+    """What proxy arms need once for all their cases: HAProxy built from source, certificates."""
+    changes: list[Change] = []
+    for arm in arms:
+        if isinstance(arm, ProxyArm) and arm.build:
+            build = build_at(arm.build, system)
+            built = _said(director, build_probe(build))
+            changes += build_changes(director.name, build, system=system, built=built)
+        if isinstance(arm, ProxyArm) and arm.tls:
+            vip = str(network.vip)
+            present = _said(director, certificate_probe(arm.tls, vip))
+            changes += certificate_changes(director.name, arm.tls, vip=vip, present=present)
+    return list({change.what: change for change in changes}.values())  # two arms may need the same
+
+
+def build_at(build: Build, system: System | None) -> Build:
+    """Where it is built: below its prefix on a host of the user's own, else where a lab's files are."""
+    return build if system is not None else build_in_lab(build, WORK)
+
+
+def _said(host: Host, look: Command) -> str:
+    return host.run(look.argv, stdin=look.stdin, check=False).stdout
 
 
 def _web_changes(arm: AnyLvsArm, director: Host, webs: Sequence[Host], network: Network) -> dict[str, list[Change]]:

@@ -20,6 +20,7 @@ from bmtlib.measure.probes import LVS_SETTLED
 from bmtlib.measure.scripts import load_script
 from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
+from bmtlib.params.scenario import ProxyArm
 from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
 
@@ -183,6 +184,8 @@ class CaseRun:
                 ),
                 preflight.prove_arp(client, director, self.base.split("/")[2].split(":")[0]),
             ]
+        if isinstance(self.case.settings, ProxyArm) and (tls := self.case.settings.tls):
+            proofs.append(preflight.prove_tls(client, self.session.plan.testbed.network.vip, tls.port, size))
         proofs.append(preflight.prove_path(client, director, place, kind=self.case.kind, base=base, count=len(webs)))
         self.record["preflight"] = [{"name": proof.name, "ok": proof.ok, "text": proof.text} for proof in proofs]
 

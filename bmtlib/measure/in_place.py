@@ -8,7 +8,6 @@ from typing import Any
 
 from bmtlib.errors import HostError
 from bmtlib.hosts.host import Host
-from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.session import Session
 from bmtlib.measure.tuning import case_tuning
 from bmtlib.plan import Case
@@ -31,17 +30,8 @@ class InPlace:
         changes, skipped = case_tuning(case, director, session.hardware)
         self._apply(director, changes)
         self.not_applied += [asdict(item) for item in skipped]
-        by_host = arm_changes(
-            case.settings,
-            session.engines()[case.arm],
-            director=director,
-            facts=session.facts,
-            webs=session.lab.role("web"),
-            network=session.plan.testbed.network,
-            cpus=director.cpus,
-        )
-        for name in sorted(by_host, key=lambda name: name == director.name):
-            self._apply(session.lab.hosts[name], by_host[name])
+        for name, wanted in session.arm_changes(case.settings, session.engines()[case.arm]).items():
+            self._apply(session.lab.hosts[name], wanted)
 
     def _apply(self, host: Host, changes: Sequence[Change]) -> None:
         self._applied.append((host, changes))  # before: an apply that breaks off leaves something to undo

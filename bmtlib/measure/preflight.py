@@ -14,6 +14,7 @@ from bmtlib.errors import CaseError
 from bmtlib.hosts.host import Host
 from bmtlib.parsers import arping, ip_link
 from bmtlib.setup.nginx import file_name, file_sha256
+from bmtlib.setup.tls import tls_probe
 
 _MOST_BODY_BYTES = 64 * 1024**2
 PROOF_BYTES = (
@@ -125,6 +126,15 @@ def prove_arp(client: Host, director: Host, vip: str) -> Proof:
             todo="the VIP belongs on lo of each web host, with arp_ignore=1 and arp_announce=2",
         )
     return Proof(name="arp", ok=True, text=f"ARP for {vip} is answered by the director alone ({own})")
+
+
+def prove_tls(client: Host, vip: str, port: int, size: int) -> Proof:
+    """The proxy answers in HTTPS, too. Whoever signed its certificate: a load does not ask either."""
+    result = client.run(tls_probe(vip, port, f"/{file_name(size)}"), timeout_s=30, check=False)
+    if result.stdout.strip() != "200":
+        said = (result.stderr or result.stdout).strip()[-300:]
+        raise CaseError(f"preflight: no right answer in HTTPS: {said}", where=f"https://{vip}:{port}")
+    return Proof(name="tls", ok=True, text=f"https://{vip}:{port} answers")
 
 
 def director_tx_bytes(director: Host) -> int:

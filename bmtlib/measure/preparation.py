@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from bmtlib.hosts.facts import Facts
 from bmtlib.hosts.host import WORK, Host
+from bmtlib.measure.arms import proxy_needs
 from bmtlib.measure.preflight import PROOF_BYTES
 from bmtlib.measure.tuning import proxy_cpus, tuning_changes
 from bmtlib.params.profile import Nginx, Profile
@@ -47,6 +48,7 @@ def preparation(
         changes += opened
         skipped += closed
     if host.role == "director":
+        changes += proxy_needs(plan.scenario.arms.values(), host, network, system)
         changes += director_vip(host.name, vip, host.interfaces["front"], facts.sysctls(), present=present)
     if host.role == "web":
         changes += web_vip(host.name, vip, facts.sysctls(), present=present)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from bmtlib.measure.arms import arm_changes
 from bmtlib.measure.limits import unreachable_levels
 from bmtlib.measure.ready import Ready
 from bmtlib.measure.session import Session
@@ -53,15 +52,7 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
             steps += [_step(change, when) for change in changes]
             steps += [_left(wish, when) for wish in skipped]
         for name, engine in session.engines().items():
-            by_host = arm_changes(
-                plan.scenario.arms[name],
-                engine,
-                director=session.lab.director,
-                facts=session.facts,
-                webs=session.lab.role("web"),
-                network=plan.testbed.network,
-                cpus=session.lab.director.cpus,
-            )
+            by_host = session.arm_changes(plan.scenario.arms[name], engine)
             when = f"arm {name} ({engine})"
             for role in ("web", "director"):
                 hosts = [host.name for host in session.lab.role(role)]

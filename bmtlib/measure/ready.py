@@ -25,6 +25,8 @@ from bmtlib.testbeds.vm import GUEST_NOFILE, choose_accelerator
 
 Tell = Callable[[str], None]
 _ENOUGH = 10**9
+_SMALLEST_AB = 20_000  # largest -c of Apache Bench before 2.4; newer ones have 200,000
+_DEFAULT_PORTS = 60_999 - 32_768 + 1  # net.ipv4.ip_local_port_range of every kernel since 3.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +111,14 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
             f"hosts that bmtlib cannot set up:\n    {lines}", todo="Rocky, Alma or RHEL 8-9, Debian 12, Ubuntu 24.04"
         )
     check_segment(fleet, str(plan.testbed.network.vip))
-    means = each(fleet.role("client"), lambda host: _means(host, plan))
+    means = each(fleet.role("client"), lambda host: _means(host, systems[host.name], plan))
     ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
     for load in {case.load.concurrency: case.load for case in plan.cases}.values():
         share(load.concurrency, list(means.values()))
     check_limits(
         plan,
         director_cpus=ready.director_cpus,
-        director_nofile=systems[fleet.director.name].nofile,
+        director_nofile=systems[fleet.director.name].service_nofile,
         # What clients can hold differs from one to the other: `share` has asked each.
         nofile=_ENOUGH,
         ab_concurrency=_ENOUGH,
@@ -129,7 +131,15 @@ def _look(host: Host) -> System:
     return system.parse(host.name, host.run(system.PROBE.argv, stdin=system.PROBE.stdin).stdout)
 
 
-def _means(host: Host, plan: Plan) -> ClientMeans:
+def _means(host: Host, has: System, plan: Plan) -> ClientMeans:
+    ports = _client_ports(plan.scenario.tuning)
+    if "ab" not in has.programs:  # it will be installed: this is the least that a build of it can
+        return ClientMeans(
+            host=host.name,
+            ab_concurrency=_SMALLEST_AB,
+            nofile=has.nofile,
+            ports=ports or _DEFAULT_PORTS,
+            cpus=len(host.cpus),
+        )
     look = client_means.PROBE
-    said = host.run(look.argv, stdin=look.stdin).stdout
-    return client_means.parse(host.name, said, _client_ports(plan.scenario.tuning))
+    return client_means.parse(host.name, host.run(look.argv, stdin=look.stdin).stdout, ports)

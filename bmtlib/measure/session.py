@@ -11,7 +11,7 @@ from bmtlib.hosts.every import every, good
 from bmtlib.hosts.facts import Facts, gather
 from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host, each
-from bmtlib.measure.arms import check_web_kernels, engine_of
+from bmtlib.measure.arms import arm_changes, check_web_kernels, engine_of
 from bmtlib.measure.capacity import share
 from bmtlib.measure.preparation import has_lvs, preparation
 from bmtlib.measure.probes import select
@@ -19,7 +19,7 @@ from bmtlib.measure.ready import Ready
 from bmtlib.measure.scripts import probe_script
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, Profile
-from bmtlib.params.scenario import Load
+from bmtlib.params.scenario import Arm, Load
 from bmtlib.plan import Plan
 from bmtlib.programs import program_versions, versions_on
 from bmtlib.rundir import RunDir
@@ -158,6 +158,22 @@ class Session:
     def shares(self, load: Load) -> list[int] | None:
         """Connections of each client, by what it can hold; None where all are alike."""
         return share(load.concurrency, list(self.ready.means.values())) if self.ready.means else None
+
+    def arm_changes(self, arm: Arm, engine: str) -> dict[str, list[Change]]:
+        """Changes by host that put an arm in place, beyond what the hosts are prepared with. Web hosts come first."""
+        director = self.lab.director
+        found = arm_changes(
+            arm,
+            engine,
+            director=director,
+            facts=self.facts,
+            webs=self.lab.role("web"),
+            network=self.plan.testbed.network,
+            system=self.ready.systems.get(director.name),
+        )
+        there = {name: {change.what for change in changes} for name, changes in self.changes.items()}
+        names = sorted(found, key=lambda name: name == director.name)
+        return {name: [it for it in found[name] if it.what not in there[name]] for name in names}
 
     def versions(self) -> dict[str, str]:
         """Version of each program that is run; where the user's hosts differ, all that there are."""

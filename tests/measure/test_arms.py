@@ -69,8 +69,7 @@ def host(name: str, kind: type[LocalHost] | type[ReplayHost] = LocalHost, **opti
         namespace=True,
         addresses=addresses,
         interfaces=interfaces,
-        cpus=frozenset({0}),
-        **(own | options),
+        **({"cpus": frozenset({1})} | own | options),
     )
 
 
@@ -78,7 +77,6 @@ def changes(
     arm: Arm,
     engine: str,
     *,
-    cpus: frozenset[int] = frozenset({1}),
     config: str | None = None,
     director: Any = None,
     webs: list[Any] | None = None,
@@ -90,7 +88,6 @@ def changes(
         facts={"director": facts("director", haproxy_cfg=config), "web01": facts("web01"), "web02": facts("web02")},
         webs=webs or [host("web01"), host("web02")],
         network=Network(port=8080),
-        cpus=cpus,
     )
 
 
@@ -103,7 +100,7 @@ def test_proxy() -> None:
     assert list(found) == ["director"]
     file, process = found["director"]
     assert process.what == "process haproxy"
-    assert file.undo.stdin == "theirs"
+    assert file.before == "6 bytes"
     text = file.do.stdin
     assert "bind 192.168.16.100:8080" in text
     assert "server web01 172.16.0.101:8080\n" in text
@@ -114,7 +111,9 @@ def test_proxy() -> None:
 def test_proxy_that_does_not_fit() -> None:
     with pytest.raises(InputError, match="2 HAProxy threads, and the director has 1"):
         changes(ProxyArm(threads=2), "haproxy")
-    assert len(changes(ProxyArm(threads=2), "haproxy", cpus=frozenset({0, 1}))["director"]) == 2
+    assert (
+        len(changes(ProxyArm(threads=2), "haproxy", director=host("director", cpus=frozenset({0, 1})))["director"]) == 2
+    )
 
 
 KEYS = {
@@ -155,7 +154,7 @@ def test_ipvs_goes_back_to_what_the_director_has_now() -> None:
     director = lvs_director("net.ipv4.vs.conn_reuse_mode", "net.ipv4.vs.expire_nodest_conn", timeouts=True)
     arm = L2dsrArm(conn_reuse_mode=0, timeouts=LvsTimeouts(tcp_fin=5))
     reuse, _, timeouts, _ = changes(arm, "ipvs", director=director)["director"]
-    assert (reuse.before, reuse.want, reuse.undo.argv[-1]) == ("3", "0", "net.ipv4.vs.conn_reuse_mode=3")
+    assert (reuse.before, reuse.want, reuse.undo.argv[-1]) == ("3", "0", "3")
     assert (timeouts.before, timeouts.want) == ("900 120 300", "900 5 300")
 
 
@@ -188,7 +187,7 @@ def test_l3dsr() -> None:
     webs = [host("web01", ReplayHost, record={try_tunnel("172.16.0.101"): [(0, "")]}), host("web02", ReplayHost)]
     found = changes(L3dsrArm(), "ipvs", director=lvs_director("net.ipv4.vs.expire_nodest_conn"), webs=webs)
     assert list(found) == ["web01", "web02", "director"]
-    assert found["web02"][0].do.argv[-2:] == ("local", "172.16.0.102")
+    assert found["web02"][0].do.argv[-1] == "172.16.0.102"
     assert found["web02"][1].what == "address 192.168.16.100/32 on bmt_ipip"
 
 
