@@ -174,7 +174,7 @@ def _kernel() -> Check:
 def _installed() -> list[Check]:
     found = versions("vm")
     checks = []
-    for program in programs.programs():
+    for program in (row for row in programs.programs() if row.needed_for != "test"):
         name, version = program.name, found[program.name]
         if version:
             checks.append(Check(name=name, ok=True, value=f"{version} ({path_of(name)})"))

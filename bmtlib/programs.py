@@ -17,7 +17,7 @@ from bmtlib.hosts.netns import environment
 
 _TABLE = Path(__file__).with_name("programs.tsv")
 
-Purpose = Literal["all", "vm"]
+Purpose = Literal["all", "vm", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Program:
     """A row of programs.tsv. `places`: names or full paths, of which the first that is there counts.
 
     `debian`, `rpm`: package names; `prints`: a word that its version must hold, or "-"; `needed_for`: all runs, or
-    those with a testbed of kind vm.
+    those with a testbed of kind vm, or the project's own tests.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Program:
     rpm: str
     version_option: str
     prints: str
-    needed_for: Purpose
+    needed_for: str  # a Purpose
 
 
 @cache
@@ -49,7 +49,7 @@ def programs() -> tuple[Program, ...]:
             rpm=rpm,
             version_option=option,
             prints=prints,
-            needed_for="vm" if needed_for == "vm" else "all",
+            needed_for=needed_for,
         )
         for places, debian, rpm, option, prints, needed_for in rows
     )
@@ -134,8 +134,8 @@ done
 
 
 def versions_on(host: Host) -> dict[str, str]:
-    """Version by program, of those of programs.tsv that are on another host."""
-    words = [word for row in programs() for word in (row.name, row.version_option)]
+    """Version by program, of those that a run needs and that another host has."""
+    words = [word for row in programs() if row.needed_for == "all" for word in (row.name, row.version_option)]
     said = host.run(["sh", "-c", _ASK, "sh", *words]).stdout
     parts = (part.partition("\n") for part in said.split("### ")[1:])
     return {name: version_in(text) or "unknown" for name, _, text in parts}

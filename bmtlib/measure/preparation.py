@@ -103,7 +103,7 @@ def _tuned(
             namespace=host.namespace,
             irqs=profile.irq.cpus is not None,
         )
-        changes += found[0]
+        changes += [replace(change, to_stay=True) for change in found[0]]
         skipped += found[1]
     elif args and not (system is not None and set(args) <= set(system.cmdline)):
         why = (

@@ -19,7 +19,7 @@ from bmtlib.setup.sysctl import NotApplied
 class Step:
     """One change, or one wish that a host cannot have (`done` False). `host` names the hosts that are alike.
 
-    `when`: "preparation", or the arm whose cases need it. `profile`: where the wish comes from, "" for the test's own.
+    `when`: "preparation", what is done beside it for hosts that are to stay so, or the arm whose cases need it. `profile`: where the wish comes from, "" for the test's own.
     """
 
     host: str
@@ -40,7 +40,7 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
         for role in ("client", "web", "director"):
             planned = {
                 host.name: [
-                    *(_step(change, "preparation") for change in session.changes[host.name]),
+                    *(_step(change, _when(change)) for change in session.changes[host.name]),
                     *(_left(wish, "preparation") for wish in session.not_applied[host.name]),
                 ]
                 for host in session.lab.role(role)
@@ -86,6 +86,10 @@ def _tunings(cases: Iterable[Case]) -> dict[str, Case]:
         if levels:
             found.setdefault(", ".join(levels), case)
     return found
+
+
+def _when(change: Change) -> str:
+    return "to stay so (apply, run --keep)" if change.to_stay else "preparation"
 
 
 def _step(change: Change, when: str) -> Step:

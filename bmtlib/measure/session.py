@@ -117,7 +117,7 @@ class Session:
             self.profiles[host.role],
             self.facts[host.name],
             self.ready.systems.get(host.name),
-            lasting=self.keep,
+            lasting=self.keep or not self.prepare,
         )
 
     def hardware(self) -> HardwareFacts:

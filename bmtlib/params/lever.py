@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bmtlib.cpus import to_list
 from bmtlib.params.profile import HostTuning, Irq, Nic, merged
+from bmtlib.params.units import rules_broken
 
 
 class Lever(HostTuning):
@@ -17,6 +19,12 @@ class Lever(HostTuning):
     """
 
     text: str = Field(min_length=1, max_length=200, description="What it does, and why, in one line.")
+
+    @model_validator(mode="after")
+    def _within_a_case(self) -> Self:
+        if self.cpu.kernel_args is not None:
+            raise rules_broken([(("cpu", "kernel_args"), "counts from the next boot on: no lever of a case")])
+        return self
 
 
 def director_tuning(lever: Lever | None, queues: int | None) -> HostTuning:

@@ -37,7 +37,7 @@ def _schema(pattern: re.Pattern[str]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": f"^({pattern.pattern})$"})
 
 
-_A_PATH = "a path such as '/opt/bmt/haproxy' (from /; letters, digits and . _ @ + = - in its names, no '..')"
+_A_PATH = "a path from / (letters, digits and . _ @ + = - in its names, no '..')"
 Path = Annotated[str, AfterValidator(_form(_PATH, _A_PATH)), _schema(_PATH)]
 Source = Annotated[
     str,

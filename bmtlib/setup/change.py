@@ -29,7 +29,7 @@ class Change:
     `may_refuse`: nobody can tell before whether the host's hardware can do it. Refused, or not taken as wished, it is
     undone and reported, and the changes after it go on.
     `lasting`: it is still there after a reboot. `seconds`: what `do` may take, where that is more than a moment.
-    `profile`: the profile that the wish comes from, "" for what the test itself needs.
+    `to_stay`: made only where the host is to stay as prepared. `profile`: the profile that the wish comes from, "" for what the test itself needs.
     """
 
     host: str
@@ -44,6 +44,7 @@ class Change:
     reason: str = ""
     may_refuse: bool = False
     lasting: bool = False
+    to_stay: bool = False
     seconds: float = 1
     profile: str = ""
 

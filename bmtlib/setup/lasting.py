@@ -37,9 +37,11 @@ def sysctl_file(host: str, system: System, sysctls: Mapping[str, str], *, profil
 
 def limits_file(host: str, system: System, *, profile: str) -> Found:
     """More open files for root's sessions, where a client's load generator would run out of them."""
-    if system.nofile >= _SESSION_NOFILE:
+    # Above fs.nr_open pam_limits(8) would refuse the login.
+    wanted = min(_SESSION_NOFILE, system.nr_open)
+    if system.nofile >= wanted:
         return [], []
-    limits = [f"root {kind} nofile {_SESSION_NOFILE}" for kind in ("soft", "hard")]
+    limits = [f"root {kind} nofile {wanted}" for kind in ("soft", "hard")]
     lines = [f"{MARK}; `bmt rollback` takes it back.", *limits]
     reason = "ab needs one open file per connection; counts from the next login (ssh, sudo) on"
     return _own_file(host, system, LIMITS_FILE, "\n".join(lines) + "\n", reason=reason, profile=profile)
@@ -56,62 +58,91 @@ def _own_file(host: str, system: System, path: str, text: str, *, reason: str, p
 
 
 # grubby changes every kernel's entry, and the default for those to come. An argument of the same name that was there
-# before is replaced by it: which ones were, is noted, and undo puts them back.
+# before is replaced by it: which ones were, is noted by kernel, and undo puts them back.
 _GRUBBY = r"""
-names() { for word in "$@"; do echo "${word%%=*}"; done; }
-now() { grubby --info=DEFAULT | sed -n 's/^args="\(.*\)"$/\1/p'; }
+export LC_ALL=C; set -f
 kept=$KEEP/kernel-arguments
+# A line for each kernel, and after it, set in by a blank, one for its arguments.
+entries() { grubby --info=ALL | sed -n 's/"//g; s/^kernel=//p; s/^args=/ /p'; }
+namesakes() { # KERNEL WORD ...: those of ours, and those of the same name
+  for word in $(entries | grep -xF -A 1 -- "$1" | sed -n '2s/^ //p'); do
+    for wanted in $ours; do if [ "${word%%=*}" = "${wanted%%=*}" ]; then printf '%s ' "$word"; break; fi; done
+  done
+}
+kernels() { entries | grep '^[^ ]'; }
 give_back() {
   [ -e "$kept" ] || return 0
-  set -- "$*" "$(cat "$kept")"
-  grubby --update-kernel=ALL --remove-args="$1" || return
-  [ -z "$2" ] || grubby --update-kernel=ALL --args="$2" || return
+  grubby --update-kernel=ALL --remove-args="$ours" || return
+  there=$(kernels)
+  while read -r kernel before; do
+    printf '%s\n' "$there" | grep -qxF -- "$kernel" || continue # removed since
+    [ -z "$before" ] || grubby --update-kernel="$kernel" --args="$before" || return
+    now=$(namesakes "$kernel")
+    [ "$(echo $now | tr ' ' '\n' | sort)" = "$(echo $before | tr ' ' '\n' | sort)" ] ||
+      { echo "$kernel has the arguments '$now', and had '$before'" >&2; return 1; }
+  done < "$kept"
   rm -f "$kept"
 }
+ours=$*
 """
 _ADD_GRUBBY = (
     _GRUBBY
     + r"""
 if [ ! -e "$kept" ]; then
-  names "$@" > "$kept.names" || exit
-  for word in $(now); do ! names "$word" | grep -qxFf "$kept.names" || printf '%s ' "$word"; done > "$kept.new"
-  mv "$kept.new" "$kept" && rm -f "$kept.names" || exit
+  kernels | while read -r kernel; do echo "$kernel $(namesakes "$kernel")"; done > "$kept.new"
+  [ -s "$kept.new" ] || { echo "grubby knows no kernel of this host" >&2; exit 1; }
+  mv "$kept.new" "$kept" || exit
 fi
-grubby --update-kernel=ALL --args="$*" && exit
-give_back "$@"; exit 1
+grubby --update-kernel=ALL --args="$ours" && exit
+give_back; exit 1
 """
 )
-_REMOVE_GRUBBY = _GRUBBY + 'give_back "$@"\n'
+_REMOVE_GRUBBY = _GRUBBY + "give_back\n"
 _LOOK_GRUBBY = r"""
 for word in $(grubby --info=DEFAULT | sed -n 's/^args="\(.*\)"$/\1/p'); do
   for wanted in "$@"; do [ "$word" != "$wanted" ] || echo "$word"; done
-done | sort -u
+done | LC_ALL=C sort -u
 """
-# $1 file; its text on standard input. The menu is made anew from it.
+# $1 file; its text on standard input. The menu is made anew from it; where that fails, the menu is the old one.
 _UPDATE_GRUB = r"""
 kept=$KEEP/$(printf %s "$1" | tr / %)
-give_back() {
+menu() { update-grub > "$kept.log" 2>&1 || { tail -n 5 "$kept.log" >&2; echo "update-grub failed" >&2; return 1; }; }
+put_back() {
   if [ -e "$kept" ]; then cp -a "$kept" "$1.bmt-new" && mv -f "$1.bmt-new" "$1"
-  elif [ -e "$kept.none" ]; then rm -f "$1"
-  else return 0; fi && update-grub >/dev/null 2>&1 || { echo "update-grub failed" >&2; return 1; }
-  [ ! -e "$kept.folder" ] || rmdir "${1%/*}" 2>/dev/null
-  rm -f "$kept" "$kept.none" "$kept.folder"
+  else rm -f "$1" "$1.bmt-new"; fi || return
+  [ ! -e "$kept.folder" ] || rmdir "${1%/*}" 2>/dev/null; return 0
 }
+forget() { rm -f "$kept" "$kept".*; }
 """
 _ADD_UPDATE_GRUB = (
     _UPDATE_GRUB
     + r"""
-[ -d "${1%/*}" ] || { : > "$kept.folder" && mkdir "${1%/*}"; } || exit
 if [ -e "$kept" ] || [ -e "$kept.none" ]; then :
 elif [ -e "$1" ]; then cp -a "$1" "$kept.new" && mv "$kept.new" "$kept"
 else : > "$kept.none"; fi || exit
-cat > "$1.bmt-new" && mv -f "$1.bmt-new" "$1" && update-grub >&2 && exit
-give_back "$1"; exit 1
+[ -d "${1%/*}" ] || { : > "$kept.folder" && mkdir "${1%/*}"; } || exit
+cat > "$1.bmt-new" && chmod 644 "$1.bmt-new" && mv -f "$1.bmt-new" "$1" && menu && exit
+put_back "$1" && forget; exit 1
 """
 )
-_LOOK_UPDATE_GRUB = r"""
-shift; for wanted in "$@"; do grep -qF -- " $wanted" /boot/grub/grub.cfg && echo "$wanted"; done | sort -u
+_REMOVE_UPDATE_GRUB = (
+    _UPDATE_GRUB
+    + r"""
+[ -e "$kept" ] || [ -e "$kept.none" ] || exit 0
+put_back "$1" && menu && forget
 """
+)
+# $1 the menu, then the arguments. Those that each kernel of it gets.
+_LOOK_UPDATE_GRUB = r"""
+menu=$1; shift
+for wanted in "$@"; do
+  sed -n 's/^[[:space:]]*linux\(16\|efi\)\{0,1\}[[:space:]]/ /p' "$menu" |
+    { some=; while read -r line; do some=yes
+      case " $line " in *" $wanted "*) ;; *) exit 1;; esac
+    done; [ -n "$some" ]; } && echo "$wanted"
+done | LC_ALL=C sort -u
+"""
+_MENU = "/boot/grub/grub.cfg"
 
 
 def kernel_arguments(host: str, system: System, arguments: Sequence[str], *, profile: str) -> Found:
@@ -120,10 +151,16 @@ def kernel_arguments(host: str, system: System, arguments: Sequence[str], *, pro
     if not missing:
         return [], []
     words = " ".join(arguments)
+    names = {argument.partition("=")[0] for argument in arguments}
+    now = " ".join(word for word in system.cmdline if word.partition("=")[0] in names) or None
+
+    def cannot(why: str) -> Found:
+        return [], [NotApplied(host=host, key="kernel arguments", want=words, now=now, why=why)]
+
     change = Change(
         host=host,
         what="kernel arguments",
-        before=" ".join(system.cmdline),
+        before=now,
         want=words,
         do=command("sh", "-c", _ADD_GRUBBY, "sh", *arguments),
         undo=command("sh", "-c", _REMOVE_GRUBBY, "sh", *arguments),
@@ -135,27 +172,27 @@ def kernel_arguments(host: str, system: System, arguments: Sequence[str], *, pro
         seconds=60,
         profile=profile,
     )
+    waits = "the boot loader has them already: they count from the next boot on"
     if "grubby" in system.boot_tools:
         pending = system.boot_args or ()
-        return ([] if all(argument in pending for argument in missing) else [change]), []
+        return cannot(waits) if all(argument in pending for argument in arguments) else ([change], [])
     if "update-grub" in system.boot_tools:
         first = f"{MARK} (profile {profile}); `bmt rollback` takes it back."
         text = f'{first}\nGRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX {words}"\n'
         if system.files.get(GRUB_FILE) == text:
-            return [], []
+            return cannot(waits)
         return [
             replace(
                 change,
                 do=command("sh", "-c", _ADD_UPDATE_GRUB, "sh", GRUB_FILE, stdin=text),
-                undo=command("sh", "-c", _UPDATE_GRUB + 'give_back "$1"\n', "sh", GRUB_FILE),
-                check=command("sh", "-c", _LOOK_UPDATE_GRUB, "sh", GRUB_FILE, *arguments),
+                undo=command("sh", "-c", _REMOVE_UPDATE_GRUB, "sh", GRUB_FILE),
+                check=command("sh", "-c", _LOOK_UPDATE_GRUB, "sh", _MENU, *arguments),
             )
         ], []
     how = f"add {words} to GRUB_CMDLINE_LINUX in /etc/default/grub, then grub2-mkconfig -o /boot/grub2/grub.cfg"
     if "grub2-mkconfig" not in system.boot_tools:
         how = f"give the kernel the arguments {words} in the boot loader's configuration"
-    why = f"{how}; and reboot"
-    return [], [NotApplied(host=host, key="kernel arguments", want=words, now=" ".join(system.cmdline), why=why)]
+    return cannot(f"{how}; and reboot")
 
 
 _DISABLE = ': > "$KEEP/disabled-$1" && systemctl -q disable "$1"'

@@ -19,31 +19,41 @@ _REASON = {
     "nf_conntrack": "its settings are there with the module only",
 }
 
-# $1 module. It brings others along; who was there before is noted. (`modprobe -r` would also remove what others of the
-# host had loaded, and nobody uses at the moment.)
-_LOAD = """
-loaded() { cut -d ' ' -f 1 /proc/modules | LC_ALL=C sort; }
+# $1 module. Which were there before, and which it brings along, is noted. (`modprobe -r` would also remove what others
+# of the host had loaded, and nobody uses at the moment.) Of what came, and of what hangs on it since (the schedulers of
+# ip_vs), undo leaves nothing: users go before what they use.
+_GIVE_BACK = r"""
+export LC_ALL=C
 kept=$KEEP/modules-$1
-[ -e "$kept" ] || { loaded > "$kept.new" && mv "$kept.new" "$kept"; } || exit
-modprobe "$1" && loaded | LC_ALL=C comm -13 "$kept" - > "$kept.came"
-"""
-# Of what came, and of what hangs on it since (schedulers of ip_vs), nothing is left: users go before what they use.
-_UNLOAD = """
-kept=$KEEP/modules-$1; [ -e "$kept" ] || exit 0
-[ -e "$kept.came" ] || echo "$1" > "$kept.came"
 due() {
   while read -r module; do
     for holder in "/sys/module/$module/holders"/*; do [ ! -e "$holder" ] || echo "${holder##*/}"; done
     [ ! -d "/sys/module/$module" ] || echo "$module"
-  done < "$kept.came" | LC_ALL=C sort -u | LC_ALL=C comm -23 - "$kept"
+  done < "$kept.brings" | sort -u | comm -23 - "$kept"
 }
-while left=$(due); [ -n "$left" ]; do
-  progress=
-  for module in $left; do rmmod "$module" 2>/dev/null && progress=yes; done
-  [ -n "$progress" ] || { echo "still in use:" $left >&2; exit 1; }
-done
-rm -f "$kept" "$kept.came"
+give_back() {
+  while [ -e "$kept.brings" ] && left=$(due) && [ -n "$left" ]; do
+    progress=
+    for module in $left; do rmmod "$module" 2>/dev/null && progress=yes; done
+    [ -n "$progress" ] || { echo "still in use:" $left >&2; return 1; }
+  done
+  rm -f "$kept.brings" "$kept" "$kept.new"
+}
 """
+_LOAD = (
+    _GIVE_BACK
+    + r"""
+note() {
+  [ ! -e "$kept.brings" ] || return 0
+  cut -d ' ' -f 1 /proc/modules | sort > "$kept" && modprobe -D "$1" > "$kept.new" || return
+  names=$(sed -n 's|^insmod .*/\([^/]*\)\.ko.*|\1|p' "$kept.new" | tr - _)
+  printf '%s\n' "$names" > "$kept.new" && mv "$kept.new" "$kept.brings"
+}
+note "$1" && modprobe "$1" && exit
+give_back; exit 1
+"""
+)
+_UNLOAD = _GIVE_BACK + "give_back\n"
 _LOADED = '[ -d "/sys/module/$1" ] && echo loaded'
 
 

@@ -47,14 +47,17 @@ mark=$KEEP/ufw-${1%/*}; [ -e "$mark" ] || exit 0
 ufw delete allow "$1" >/dev/null && rm -f "$mark"
 """
 _ALLOWED = """ufw status | sed -n "s|^$1  *ALLOW  *Anywhere *\\$|yes|p" """
-# $1 port. One that the policy gives another type can only be modified; deleting gives it back to the policy.
+# $1 port, $2 the type that the host's owner gave it, or "". One that the policy gives another type can only be
+# modified; deleting gives it back to the policy.
 _ADD_PORT = """
 : > "$KEEP/selinux-$1" && { semanage port -a -t http_port_t -p tcp "$1" 2>/dev/null ||
   semanage port -m -t http_port_t -p tcp "$1"; }
 """
 _DELETE_PORT = """
 mark=$KEEP/selinux-$1; [ -e "$mark" ] || exit 0
-! semanage port -lC | tr , ' ' | grep '^http_port_t ' | grep -qw "$1" || semanage port -d -p tcp "$1" || exit
+if semanage port -lC | tr , ' ' | grep '^http_port_t ' | grep -qw "$1"; then
+  if [ -n "$2" ]; then semanage port -m -t "$2" -p tcp "$1"; else semanage port -d -p tcp "$1"; fi || exit
+fi
 rm -f "$mark"
 """
 _PORT_TYPE = """semanage port -lC | tr , ' ' | grep -w "$1" | sed 's/ .*//'"""
@@ -93,7 +96,7 @@ def opening_changes(
             skipped.append(NotApplied(host=host, key=f"{system.firewall} {text}", want="open", now=None, why=why))
         if system.selinux == "enforcing" and not _web_port(system, number):
             if "semanage" in system.programs:
-                changes.append(_selinux_port(host, number))
+                changes.append(_selinux_port(host, number, system.ports.get(str(number))))
             else:
                 why = f"SELinux lets no web server listen on it: semanage port -a -t http_port_t -p tcp {number}"
                 skipped.append(NotApplied(host=host, key=f"selinux {text}", want="http_port_t", now=None, why=why))
@@ -180,14 +183,14 @@ def _ufw(host: str, port: str) -> Change:
     )
 
 
-def _selinux_port(host: str, port: int) -> Change:
+def _selinux_port(host: str, port: int, before: str | None) -> Change:
     return Change(
         host=host,
         what=f"selinux {port}/tcp",
-        before=None,
+        before=before,
         want="http_port_t",
-        do=command("sh", "-c", _ADD_PORT, "sh", str(port)),
-        undo=command("sh", "-c", _DELETE_PORT, "sh", str(port)),
+        do=command("sh", "-c", _ADD_PORT, "sh", str(port), before or ""),
+        undo=command("sh", "-c", _DELETE_PORT, "sh", str(port), before or ""),
         check=command("sh", "-c", _PORT_TYPE, "sh", str(port)),
         expect="http_port_t",
         reason="SELinux lets no web server listen on another port",

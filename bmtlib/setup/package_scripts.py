@@ -1,8 +1,8 @@
 """Shell that installs packages and takes them back, for apt (Debian, Ubuntu) and dnf (RHEL and its like).
 
 $1 ... are names. Notes are files "$KEEP/packages-NUMBER.*", the number made from the names: `before`, `units`, `users`,
-`groups` are what there was; `planned` is what is to come; `came.*` what has come, known once all is done. Undo of what
-was broken off goes by `planned`.
+`groups` are what there was, `places` what there was not; `planned` is what is to come; `came` and `came.*` what has
+come, known once all is done. Undo of what was broken off goes by `planned`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ groups() { cut -d : -f 1 /etc/group | sort; }
 note() {
   [ ! -e "$keep.before" ] || return 0
   units > "$keep.units" && users > "$keep.users" && groups > "$keep.groups" && streams > "$keep.streams" &&
-    left_over > "$keep.left" && installed > "$keep.new" && mv "$keep.new" "$keep.before"
+    left_over > "$keep.left" && for place in $places; do [ -e "$place" ] || echo "$place"; done > "$keep.places" &&
+    installed > "$keep.new" && mv "$keep.new" "$keep.before"
 }
 # Names on standard input, beside those of an installation that was broken off.
 planned() {
@@ -68,6 +69,11 @@ take() {
   due=$(installed | comm -12 "$list" - | comm -23 - "$keep.before")
   [ -z "$due" ] || drop $due || return 1
   sweep
+  # What packages make beside their files, in folders that were not there before.
+  while read -r place; do
+    [ ! -d "$place" ] ||
+      find "$place" -depth \( -name '*.rpmsave' -o -name index.nginx-debian.html -o -type d -empty \) -delete || return
+  done < "$keep.places"
   if [ -e "$keep.came" ]; then
     users | comm -12 "$keep.came.users" - | while read -r name; do userdel "$name" || exit 1; done || return
     groups | comm -12 "$keep.came.groups" - | while read -r name; do groupdel "$name" || exit 1; done || return
@@ -80,8 +86,9 @@ take() {
 # Debian's packages ask policy-rc.d before they start a service; 101 says no. One that is there already is the
 # administrator's: it stays and decides. Ours says no only while this shell lives, so that one left behind harms nobody.
 _APT = r"""
+places=/var/www
 # Half installed counts as installed: an installation may have been broken off.
-installed() { dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | sed -n 's/^[ih]..|//p' | sort -u; }
+installed() { dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | sed -n 's/^[ih][^cn].|//p' | sort -u; }
 left_over() { dpkg-query -W -f '${db:Status-Abbrev}|${Package}\n' | sed -n 's/^rc.|//p' | sort -u; }
 streams() { :; }
 policy=/usr/sbin/policy-rc.d
@@ -125,6 +132,7 @@ done; echo installed
 
 # The table of `dnf --assumeno`: a heading, then lines that begin with one blank and the name; long names stand alone.
 _DNF = r"""
+places='/etc/nginx /etc/haproxy /var/log/nginx /var/lib/nginx /var/lib/haproxy /usr/share/nginx'
 installed() { rpm -qa --qf '%{NAME}\n' | sort -u; }
 left_over() { :; }
 streams() { ls /etc/dnf/modules.d 2>/dev/null | sort; }

@@ -33,12 +33,12 @@ def install_changes(
 ) -> Found:
     """Packages, kernel modules, and what has to make way for our own nginx or HAProxy on `ports`.
 
-    `needs`: of a director "haproxy", "haproxy-build", "ipvs", "nft", "tls"; of any host "conntrack", where a setting is
-    below net.netfilter. With `namespace` the host shares its kernel, whose modules are left alone.
+    `needs`: of a director "haproxy", "haproxy-build", "ipvs", "nft", "tls", "ipip"; of any host "conntrack", if a
+    setting is below net.netfilter. With `namespace` the host shares its kernel, whose modules are left alone.
     """
     needs = set(needs) if role == "director" else set(needs) & {"conntrack"}
     names = missing_packages(role, needs, system)
-    changes = package_change(host, system, names, f"what a {role} runs")
+    changes = package_change(host, system, names, "what a web host runs" if role == "web" else f"what a {role} runs")
     modules, skipped = module_changes(host, needs, system, namespace=namespace)
     changes += modules
     servers = {"web": {"nginx"}, "director": {"haproxy"} if needs & {"haproxy", "haproxy-build"} else set()}

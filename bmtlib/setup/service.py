@@ -30,7 +30,7 @@ done; rm -f "$1" "$mark"
 _START = f"""\
 out=$1; cpus=$2; mark=$KEEP/started-$(printf %s "$3" | tr / %); shift 3; set -- taskset -c "$cpus" "$@"
 {ENTER}\
-: > "$mark" || exit
+mkdir -p "${{out%/*}}" && : > "$mark" || exit
 "$@" >"$out" 2>&1 </dev/null || {{ rc=$?; cat "$out" >&2; rm -f "$mark"; exit $rc; }}
 """
 

@@ -166,7 +166,7 @@ class _Lines(dict[str, list[str]]):
         return self[key][0] if self[key] else ""
 
     def number(self, key: str, *, unlimited: int = 0) -> int:
-        return unlimited if self.one(key) == "unlimited" else int(self.one(key) or 0)
+        return unlimited if self[key] == ["unlimited"] else int(self.one(key) if self[key] else 0)
 
     def pairs(self, key: str) -> list[tuple[str, str]]:
         """Of each line the first word, and the rest."""
@@ -220,7 +220,7 @@ def _system(host: str, lines: _Lines) -> System:
         selinux=lines.one("selinux"),
         ports={ports: kind for _, ports, kind in (line.split() for line in lines["port"])},
         labels={path: label.split(":")[2] for path, label in lines.pairs("label")},
-        modules=dict(lines.pairs("module")),
+        modules=dict(map(_module, lines.pairs("module"))),
         boot_tools=tuple(lines["boot_tool"]),
         boot_args=tuple(lines.one("boot_args").split()) if lines["boot_args"] else None,
         users=frozenset(lines["user"]),
@@ -231,6 +231,12 @@ def _system(host: str, lines: _Lines) -> System:
 
 def _text(base: str) -> str:
     return base64.b64decode(base, validate=True).decode(errors="replace")
+
+
+def _module(pair: tuple[str, str]) -> tuple[str, str]:
+    if pair[1] not in ("loaded", "available", "absent", "unknown"):
+        raise ValueError(f"module {pair[0]} is {pair[1]!r}")
+    return pair
 
 
 def _listener(rest: str) -> tuple[str, int, int]:

@@ -6,13 +6,13 @@ CPUAffinity.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from bmtlib.cpus import to_list
-from bmtlib.setup.change import Change, command
+from bmtlib.setup.change import Change, Command, command
 from bmtlib.setup.pinning import ALIVE
 from bmtlib.setup.sysctl import NotApplied
 from bmtlib.setup.system_script import PID_FILES, UNIT_FOLDER
@@ -103,15 +103,30 @@ rm -f "$mark"
 _STOPPED_PROCESS = f'{ALIVE}alive "$1" && echo active || echo stopped'
 
 
+def unit_stopped(unit: str) -> tuple[Command, Command]:
+    """Stop a service; and start it again, if this stopped it."""
+    return command("sh", "-c", _STOP_UNIT, "sh", unit), command("sh", "-c", _START_UNIT, "sh", unit)
+
+
+def process_stopped(pid: int, line: str, words: Sequence[str]) -> tuple[Command, Command]:
+    """Stop the process `pid` with the command line `line` (base64); and start `words`, if this stopped it."""
+    number = str(pid)
+    return (
+        command("sh", "-c", _STOP_PROCESS, "sh", number, line),
+        command("sh", "-c", _START_PROCESS, "sh", number, line, *words),
+    )
+
+
 def stop_unit(host: str, unit: str, *, reason: str) -> Change:
     """Stop a service that is active; undo starts it. Whether it starts at boot is left as it is."""
+    do, undo = unit_stopped(unit)
     return Change(
         host=host,
         what=f"unit {unit}",
         before="active",
         want="stopped",
-        do=command("sh", "-c", _STOP_UNIT, "sh", unit),
-        undo=command("sh", "-c", _START_UNIT, "sh", unit),
+        do=do,
+        undo=undo,
         check=command("sh", "-c", _STOPPED_UNIT, "sh", unit),
         expect="stopped",
         reason=reason,
@@ -121,15 +136,15 @@ def stop_unit(host: str, unit: str, *, reason: str) -> Change:
 
 def stop_process(host: str, process: Process, *, reason: str) -> Change:
     """Stop a process that no unit has started; undo starts its command line again."""
-    pid = str(process.pid)
+    do, undo = process_stopped(process.pid, process.line, process.words)
     return Change(
         host=host,
-        what=f"process {process.name} ({pid})",
+        what=f"process {process.name} ({process.pid})",
         before="running",
         want="stopped",
-        do=command("sh", "-c", _STOP_PROCESS, "sh", pid, process.line),
-        undo=command("sh", "-c", _START_PROCESS, "sh", pid, process.line, *process.words),
-        check=command("sh", "-c", _STOPPED_PROCESS, "sh", pid),
+        do=do,
+        undo=undo,
+        check=command("sh", "-c", _STOPPED_PROCESS, "sh", str(process.pid)),
         expect="stopped",
         reason=reason,
         seconds=30,

@@ -15,7 +15,8 @@ from host_doubles import LocalHost
 from bmtlib.errors import HostError
 from bmtlib.hosts import each
 from bmtlib.hosts.host import WORK
-from bmtlib.setup.change import Change, command, file_change
+from bmtlib.setup.change import Change, command
+from bmtlib.setup.file import file_change
 
 ODD_NAMES = ("a b.txt", "-rf", "größe.txt", "it's", "new\nline", "$(touch pwned)", ".hidden", "*", "x" * 200)
 

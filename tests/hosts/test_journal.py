@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shlex
 import shutil
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from bmtlib.hosts.journal import apply_script, outcomes, undo_script
-from bmtlib.setup.change import Change, Command, command, file_change
+from bmtlib.setup.change import Change, Command, command
+from bmtlib.setup.file import file_change
 
 NASTY = {
     "quotes": "it's a \"quoted\" text'",
@@ -148,7 +150,8 @@ def test_the_journal_alone_is_enough_to_undo(shell: str, tmp_path: Path) -> None
     run(shell, apply_script([file_change("web01", str(target), "ours", before="as found\n")], "r", str(tmp_path)))
     assert target.read_text() == "ours"
     (entry,) = entries(tmp_path)
-    subprocess.run(entry["undo"]["argv"], input=entry["undo"]["stdin"], text=True, check=True)
+    keep = {**os.environ, "KEEP": str(tmp_path / "keep" / "r")}
+    subprocess.run(entry["undo"]["argv"], input=entry["undo"]["stdin"], text=True, check=True, env=keep)
     assert target.read_text() == "as found\n"
 
 

@@ -141,8 +141,8 @@ def _entry(folder: Path, host: NetnsHost, user: str) -> str:
     )
     way, cut = folder / f"way-{host.name}", shlex.quote(f"{folder}/cut-{host.name}")
     # Its environment is that of a service, not of the test.
-    door = f"[ ! -e {cut} ] || exit 1\nexec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin {enter}\n"
-    way.write_text(f"#!/bin/sh\n{door}")
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    way.write_text(f"#!/bin/sh\n[ ! -e {cut} ] || exit 1\nexec env -i PATH={path} {enter}\n")
     way.chmod(0o755)
     return f"""\
 Host {host.name}

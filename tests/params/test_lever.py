@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
 from bmtlib.params.lever import Lever, director_tuning, rps_instead
 from bmtlib.params.profile import HostTuning, Irq, Nic, Steering
 
@@ -13,6 +16,11 @@ def lever(**settings: object) -> Lever:
 def test_neither_lever_nor_queues_leave_the_director_alone() -> None:
     assert director_tuning(None, None) == HostTuning()
     assert director_tuning(lever(), None) == HostTuning(), "a lever without a setting is the control"
+
+
+def test_what_needs_a_reboot_is_no_lever() -> None:
+    with pytest.raises(ValidationError, match="no lever of a case"):
+        lever(cpu={"kernel_args": ["isolcpus=1"]})
 
 
 def test_queues_come_with_their_irqs_spread() -> None:

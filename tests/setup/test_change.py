@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bmtlib.setup.change import Command, command, file_change
+from bmtlib.setup.change import Command, command
+from bmtlib.setup.file import file_change
 
 
 def run(it: Command) -> str:

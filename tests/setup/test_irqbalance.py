@@ -51,9 +51,22 @@ def facts() -> HardwareFacts:
     return parse_facts("here", done.stdout)
 
 
+@pytest.fixture(autouse=True)
+def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "keep").mkdir()
+    monkeypatch.setenv("KEEP", f"{tmp_path}/keep")
+
+
 def run(command: Command | None) -> str:
     assert command is not None
     return subprocess.run(command.argv, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+
+def test_undo_of_what_was_never_done_starts_no_second_one(stand_in: int) -> None:
+    ledger = Ledger(host="here", strict=True, reasons={})
+    irqbalance_changes(ledger, facts())
+    run(ledger.changes[0].undo)
+    assert set(running()) == {stand_in}
 
 
 def test_stopped_and_started_again(stand_in: int) -> None:
@@ -70,6 +83,9 @@ def test_stopped_and_started_again(stand_in: int) -> None:
     while list(running().values()) != [line]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    again = list(running())
+    run(change.undo)
+    assert list(running()) == again
 
 
 def test_where_none_runs() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ import pytest
 from bmtlib.params.profile import Nginx
 from bmtlib.setup.change import Change, Command
 from bmtlib.setup.nginx import file_name, file_sha256, nginx_changes
+from bmtlib.setup.system import Process, Running, parse
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "system"
 
 SIZES = (1, 2, 90, 91, 92, 1024, 5120, 65_536, 512 * 1024)
 
@@ -83,19 +87,113 @@ def test_order_files_then_configuration_then_process(tmp_path: Path) -> None:
     ]
 
 
-def test_the_configuration_that_was_there_comes_back() -> None:
-    made = nginx_changes(
+def of_a_fleet(name: str, *, config: str | None = None, **facts: Any) -> list[Change]:
+    """For a bare machine of tests/golden/system, with other `facts` where they are given."""
+    system = replace(parse(name, (GOLDEN / f"{name}.txt").read_text()), **facts)
+    return nginx_changes(
         "web01",
         Nginx(),
-        file_sizes=[1],
+        file_sizes=[5120],
         port=80,
-        nofile=9,
+        nofile=1024,
         work="/run/bmt",
         user="root",
-        cpus={0},
-        config_before="theirs",
+        cpus={0, 1},
+        config_before=config,
+        system=system,
     )
-    assert made[1].undo.stdin == "theirs"
+
+
+def whats(changes: list[Change]) -> list[str]:
+    return [change.what for change in changes]
+
+
+FILES, LABEL, LOGS = "file /run/bmt/www/dummy_file_5120", "label /run/bmt/www", "file /var/log/nginx-*.log"
+CONF, UNIT = "file /etc/nginx/nginx.conf", "unit bmt-nginx.service"
+
+
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("rocky8", [FILES, LABEL, LOGS, CONF, UNIT]),
+        ("rocky9", [FILES, LABEL, LOGS, CONF, UNIT]),
+        ("debian12", [FILES, LOGS, CONF, UNIT]),
+        ("ubuntu2404", [FILES, LOGS, CONF, UNIT]),
+    ],
+)
+def test_on_hosts_of_the_users_own(name: str, order: list[str]) -> None:
+    """A unit, with more open files than a session has; workers as the package's user; SELinux where it is."""
+    changes = of_a_fleet(name)
+    assert whats(changes) == order
+    config, unit = changes[-2].do.stdin, changes[-1].do.stdin
+    assert config.splitlines()[1] == ("user www-data;" if LABEL not in order else "user nginx;")
+    limits = [re.search(pattern, text) for pattern, text in ((r"rlimit_nofile (\d+)", config), (r"NOFILE=(\d+)", unit))]
+    assert {found[1] for found in limits if found} == {str(Nginx().worker_rlimit_nofile)}
+    assert Nginx().worker_rlimit_nofile > 1024
+
+
+def test_without_systemd_it_is_a_process(tmp_path: Path) -> None:
+    changes = of_a_fleet("debian12", systemd=False, nofile=2048)
+    assert whats(changes)[-1] == "process nginx"
+    assert "worker_rlimit_nofile 2048;" in changes[-2].do.stdin
+
+
+def as_wished(changes: list[Change]) -> dict[str, Any]:
+    """Facts of a host after these changes."""
+    path = "/etc/systemd/system/bmt-nginx.service"
+    units = [change.do.stdin for change in changes if change.what == UNIT]
+    return {
+        "config": next(change.do.stdin for change in changes if change.what == CONF),
+        "files": dict.fromkeys([path] if units else [], "".join(units)),
+        "sums": {file_name(5120): file_sha256(5120)},
+        "labels": {"/run/bmt/www": "httpd_sys_content_t"},
+        "running": {"nginx": Running(pid=7, cpus="running on 0-1")},
+        "processes": {
+            7: Process(pid=7, parent=1, name="nginx", unit="bmt-nginx.service" if units else "", program="/n", line="")
+        },
+    }
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+@pytest.mark.parametrize("name", ["rocky8", "ubuntu2404"])
+def test_a_second_time_there_is_nothing_to_do(name: str, systemd: bool) -> None:
+    assert of_a_fleet(name, systemd=systemd, **as_wished(of_a_fleet(name, systemd=systemd))) == []
+
+
+@pytest.mark.parametrize(
+    ("differs", "expected"),
+    [
+        ({"sums": {file_name(5120): file_sha256(5121)}}, [FILES, LABEL]),
+        ({"labels": {"/run/bmt/www": "var_run_t"}}, [LABEL]),
+        ({"config": "theirs"}, [UNIT, LOGS, CONF, UNIT]),
+        ({"running": {}}, [LOGS, UNIT]),
+        ({"running": {"nginx": Running(pid=7, cpus="running on 0")}}, [UNIT, LOGS, UNIT]),
+        ({"files": {}}, [UNIT, LOGS, UNIT]),
+    ],
+)
+def test_only_what_differs_changes(differs: dict[str, Any], expected: list[str]) -> None:
+    """One that runs is stopped before its configuration changes, so that an undo starts it after that is back."""
+    assert whats(of_a_fleet("rocky9", **{**as_wished(of_a_fleet("rocky9")), **differs})) == expected
+
+
+def test_logs_of_the_host_stay_and_ours_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (logs,) = [change for change in of_a_fleet("debian12") if change.what == LOGS]
+    (tmp_path / "keep").mkdir()
+    monkeypatch.setenv("KEEP", f"{tmp_path}/keep")
+    theirs, ours = tmp_path / "nginx-access.log", tmp_path / "nginx-error.log"
+    theirs.write_text("theirs")
+    do, undo = (
+        replace(it, argv=tuple(word.replace("/var/log", f"{tmp_path}") for word in it.argv))
+        for it in (logs.do, logs.undo)
+    )
+    run(undo)
+    assert theirs.exists()
+    for _ in range(2):
+        run(do)
+        ours.write_text("what nginx says")
+    for _ in range(2):
+        run(undo)
+        assert (theirs.read_text(), ours.exists()) == ("theirs", False)
 
 
 @pytest.mark.parametrize(

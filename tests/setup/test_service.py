@@ -49,10 +49,10 @@ def run(it: Command | None, folder: Path, *, patient: bool = True) -> subprocess
     """`patient` = False: what waits 250 times waits 10 times."""
     assert it is not None
     argv = [word if patient else word.replace("250", "10").replace("500", "20") for word in it.argv]
-    path = f"{folder}:{os.environ['PATH']}"
-    return subprocess.run(
-        argv, capture_output=True, text=True, check=False, timeout=10, env={**os.environ, "PATH": path}
-    )
+    keep = folder / "keep"
+    keep.mkdir(exist_ok=True)
+    env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "KEEP": str(keep)}
+    return subprocess.run(argv, input=it.stdin, capture_output=True, text=True, check=False, timeout=10, env=env)
 
 
 def test_started_seen_and_stopped(daemon: Start, tmp_path: Path) -> None:
@@ -69,14 +69,41 @@ def test_started_seen_and_stopped(daemon: Start, tmp_path: Path) -> None:
     assert not (tmp_path / "pid").exists()
 
 
+def started(tmp_path: Path) -> None:
+    """What `do` leaves in the folder of the run."""
+    (tmp_path / "keep").mkdir(exist_ok=True)
+    (tmp_path / "keep" / f"started-{tmp_path}/pid".replace("/", "%")).touch()
+
+
 def test_stop_of_what_does_not_run(daemon: Start, tmp_path: Path) -> None:
     change = daemon()
     assert run(change.undo, tmp_path).returncode == 0
     gone = subprocess.Popen(["true"])
     gone.wait()
+    started(tmp_path)
     (tmp_path / "pid").write_text(f"{gone.pid}\n")
     assert run(change.undo, tmp_path).returncode == 0
     assert not (tmp_path / "pid").exists()
+
+
+def test_what_another_run_has_started_is_left_alone(daemon: Start, tmp_path: Path) -> None:
+    change = daemon()
+    other = subprocess.Popen(["sleep", "60"])
+    (tmp_path / "pid").write_text(f"{other.pid}\n")
+    try:
+        assert run(change.undo, tmp_path).returncode == 0
+        assert other.poll() is None
+        assert (tmp_path / "pid").exists()
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_undo_twice(daemon: Start, tmp_path: Path) -> None:
+    change = daemon()
+    run(change.do, tmp_path)
+    assert [run(change.undo, tmp_path).returncode for _ in range(2)] == [0, 0]
+    assert list((tmp_path / "keep").iterdir()) == []
 
 
 def test_what_does_not_run_is_said(daemon: Start, tmp_path: Path) -> None:
@@ -119,6 +146,7 @@ def test_a_dead_process_that_nobody_has_buried_is_gone(daemon: Start, tmp_path: 
     change = daemon()
     child = subprocess.Popen(["true"])
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    started(tmp_path)
     (tmp_path / "pid").write_text(f"{child.pid}\n")
     try:
         assert run(change.check, tmp_path, patient=False).stdout == "not running\n"
@@ -135,6 +163,7 @@ def test_a_process_that_does_not_end_does_not_hold_us_for_ever(daemon: Start, tm
     (tmp_path / "grep").chmod(0o755)
     gone = subprocess.Popen(["true"])
     gone.wait()
+    started(tmp_path)
     (tmp_path / "pid").write_text(f"{gone.pid}\n")
     done = run(change.undo, tmp_path, patient=False)
     assert done.returncode == 1
