@@ -84,8 +84,10 @@ def _done(change: Change, run_id: str) -> str:
         "check": change.check and {"argv": list(change.check.argv), "stdin": change.check.stdin},
         "expect": change.expect,
     }
-    # What outlives a reboot must be in a journal that does, also when the power fails in the next moment.
-    return _note(line) + ("; sync journal.jsonl 2>/dev/null" if change.lasting else "")
+    # What outlives a reboot must be in a journal that does, also when the power fails in the next moment. A sysctl does
+    # so by a file alone, which is journaled behind it.
+    sync = change.lasting and not change.what.startswith("sysctl ")
+    return _note(line) + ("; sync journal.jsonl 2>/dev/null" if sync else "")
 
 
 def apply_script(changes: Sequence[Change], run_id: str, folder: str, guard: str = "") -> str:

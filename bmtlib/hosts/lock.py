@@ -8,7 +8,7 @@ import os
 import socket
 import time
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 
 from bmtlib.errors import HostError, MachineError
 from bmtlib.hosts.host import WORK, Background, Host
@@ -43,12 +43,12 @@ kill -KILL "$pid"; flock -w 5 lock true
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who holds a lock. `since` in UTC; `token` is of one lock alone."""
+    """Who holds a lock. `since` in UTC; `token` is of one holding of one lock alone."""
 
     run: str
     who: str
     since: str
-    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    token: str = ""
 
 
 def owner_now(run_id: str) -> Owner:
@@ -91,6 +91,7 @@ def acquire(host: Host, owner: Owner, *, take_over: str = "") -> Lock:
 
     Raises MachineError that names who holds it.
     """
+    owner = replace(owner, token=uuid.uuid4().hex)
     found = holder_of(host)
     if found is not None and found.token and take_over in ("any", found.token):
         host.run(["sh", "-c", _BREAK, "sh", WORK, found.token])

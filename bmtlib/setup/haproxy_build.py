@@ -39,11 +39,13 @@ _FETCH = """\
 file=${KEEP:?no folder to keep files in}/$1
 right() { [ -f "$file" ] && got=$(sha256sum < "$file") && got=${got%% *} && [ "$got" = "$2" ]; }
 ! right "$@" || exit 0
+why=
 if [ -n "$3" ]; then
   curl -q -g -fsSL --retry 3 --proto =http,https --proto-redir =http,https --max-filesize 67108864 --max-time 540 \\
     -o "$file" --url "$3"
-else base64 -d > "$file"; fi || { rc=$?; rm -f "$file"; echo "${3:-the tarball} did not come (exit code $rc)" >&2; exit 1; }
-right "$@" || { rm -f "$file"; echo "${3:-the tarball} has the SHA-256 $got, not $2: it was not unpacked" >&2; exit 1; }
+else base64 -d > "$file"; fi || why="did not come (exit code $?)"
+[ -z "$why" ] && right "$@" && exit
+rm -f "$file"; echo "${3:-the tarball} ${why:-has the SHA-256 $got, not $2: it was not unpacked}" >&2; exit 1
 """
 _DROP = 'rm -f "${KEEP:?no folder to keep files in}/$1"'
 _SUM = 'sha256sum < "${KEEP:?no folder to keep files in}/$1"'
@@ -56,16 +58,17 @@ made=${{KEEP:?no folder to keep files in}}/built-$(printf %s "$1" | tr / %); tmp
 say() {{ echo "$*" >&2; }}
 is_it() {{ [ "$(cat "$prefix/{_MARK}" 2>/dev/null)" = "$mark" ]; }}
 back() {{
-  rm -rf "$tmp" && [ -e "$made" ] || return
+  rm -rf "$tmp" || return
+  [ -e "$made" ] || return 0
   if [ -e "$prefix" ] && ! is_it; then say "$prefix is not what was built there: it stays"; return 1; fi
   rm -rf "$new" "$prefix" && while read -r folder; do
     [ ! -d "$folder" ] || rmdir --ignore-fail-on-non-empty "$folder" || exit
   done < "$made" && rm -f "$made"
 }}
 """
-_UNBUILD = _OURS + '[ -e "$made" ] || [ -e "$tmp" ] || exit 0\nback\n'
-# $1 program, then features. Prints its version and which of them it has: "2.2.25 OPENSSL ZLIB". A feature that is not in
-# its list at all is one that has no switch any more, such as SYSTEMD from 3.1 on.
+_UNBUILD = _OURS + "back\n"
+# $1 program, then features. Prints its version and which of them it has: "2.2.25 OPENSSL ZLIB". One that is not in its
+# list at all has no switch any more, as SYSTEMD in newer versions, and is always there.
 _LOOK = """\
 look() {
   said=$("$1" -vv 2>&1) || { echo "does not run: $said" | head -n 1; return; }
@@ -79,8 +82,11 @@ look() {
 _BUILD = f"""\
 {_OURS}{_LOOK}
 version=$3; haproxy=$KEEP/$4; lua=${{5:+$KEEP/$5}}; features=$6; shift 6
-[ ! -e "$prefix" ] || {{ is_it && exit; say "$prefix is there already, and not this build: choose another prefix"; exit 1; }}
-log=$tmp/log
+if [ -e "$prefix" ]; then
+  is_it && exit; say "$prefix is there already, and not this build: choose another prefix"; exit 1
+fi
+for tool in cc make tar; do command -v $tool >/dev/null || {{ say "no $tool to build with"; exit 1; }}; done
+log=$tmp/log; wanted=$version${{features:+ $features}}
 run() {{ "$@" >> "$log" 2>&1 </dev/null || {{ say "failed: $*"; tail -n 12 "$log" >&2; return 1; }}; }}
 unpack() {{ mkdir "$2" && run tar -x -f "$1" -C "$2" --strip-components=1 --no-same-owner --no-same-permissions; }}
 build() {{
@@ -94,14 +100,16 @@ build() {{
   run make -C "$tmp/haproxy" -j "$(nproc)" TARGET=linux-glibc "$@" PREFIX="$prefix" &&
     run make -C "$tmp/haproxy" install-bin TARGET=linux-glibc "$@" PREFIX="$prefix" DESTDIR="$tmp/root" || return
   got=$(look "$root/sbin/haproxy" $features)
-  [ "$got" = "$version $features" ] || [ "$got $features" = "$version " ] ||
-    {{ say "what was built is $got, not $version $features"; return 1; }}
+  [ "$got" = "$wanted" ] || {{ say "what was built is $got, not $wanted"; return 1; }}
   printf '%s\\n' "$mark" > "$root/{_MARK}"
 }}
 install() {{
-  folder=${{prefix%/*}}
-  while [ -n "$folder" ] && [ ! -d "$folder" ]; do printf '%s\\n' "$folder"; folder=${{folder%/*}}; done > "$made.part" &&
-    mv -f "$made.part" "$made" && mkdir -p "${{prefix%/*}}" && rm -rf "$new" && cp -r "$root" "$new" || return
+  if [ ! -e "$made" ]; then
+    above=${{prefix%/*}}
+    while [ -n "$above" ] && [ ! -d "$above" ]; do printf '%s\\n' "$above"; above=${{above%/*}}; done > "$made.part"
+    mv -f "$made.part" "$made" || return
+  fi
+  mkdir -p "${{prefix%/*}}" && rm -rf "$new" && cp -r "$root" "$new" || return
   if command -v restorecon >/dev/null; then restorecon -RF "$new"; fi
   sync -f "$new" && mv -T "$new" "$prefix"
 }}
@@ -115,14 +123,15 @@ if [ ! -e "$1" ]; then echo none; elif ! cat "$1/{_MARK}" 2>/dev/null; then echo
 
 
 def build_mark(build: Build) -> str:
-    """What tells one build from another: all that goes into it.
-
-    >>> build_mark(Build(version="2.2.25", source="/tmp/haproxy.tar.gz", sha256="0" * 64))[:9]
-    '2.2.25 6e'
-    """
+    """What tells one build from another: version, checksums and features, but not where the tarballs come from."""
     tarballs = [build.sha256, *([build.lua.sha256] if build.lua else [])]
     text = json.dumps([build.version, tarballs, _features(build)])
     return f"{build.version} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def build_in_lab(build: Build, work: str) -> Build:
+    """The same below `work`: a lab's hosts see the machine's own folders, which are not to be written to."""
+    return build.model_copy(update={"prefix": f"{work}/haproxy-{build.version}"})
 
 
 def build_probe(build: Build) -> Command:

@@ -123,7 +123,9 @@ def _governor(ledger: Ledger, want: str, facts: HardwareFacts) -> None:
     elif now != [want]:
         place = "/sys/devices/system/cpu/cpu"
         each = f'for f in {place}[0-9]*/cpufreq/scaling_governor; do echo "$1" > "$f" || exit 1; done'
-        back = f'while read -r cpu old; do echo "$old" > {place}"$cpu"/cpufreq/scaling_governor || exit 1; done'
+        # A CPU that is offline by now has no governor to put back.
+        write = f'f={place}$cpu/cpufreq/scaling_governor; [ ! -e "$f" ] || echo "$old" > "$f" || exit 1'
+        back = f"while read -r cpu old; do {write}; done"
         ledger.change(
             "cpu.governor",
             what,

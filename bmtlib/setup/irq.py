@@ -5,6 +5,7 @@ Source: Documentation/core-api/irq/irq-affinity.rst, irqbalance(1).
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 
 from bmtlib.setup.card import restored
@@ -12,6 +13,7 @@ from bmtlib.setup.change import command
 from bmtlib.setup.hardware_facts import HardwareFacts, NicFacts
 from bmtlib.setup.hardware_script import QUEUE_IRQS
 from bmtlib.setup.ledger import Ledger
+from bmtlib.setup.units import process_stopped, unit_stopped
 
 # $1 interface, $2 queues in use, then CPUs. The IRQs are looked for when it runs: a card that has just changed its
 # queues may have others than before.
@@ -39,14 +41,6 @@ queue_irqs "$1" | {
 """
 )
 
-# Restarted as it was found: by its unit, or by its command line.
-_STOP = """
-kill -TERM "$1"
-i=0; while grep -qs '^State:[[:space:]][^ZX]' "/proc/$1/status"; do
-  [ $i -lt 100 ] || { echo "irqbalance does not end" >&2; exit 1; }
-  sleep 0.05; i=$((i+1))
-done
-"""
 _RUNNING = """
 count=0
 for stat in /proc/[0-9]*/stat; do
@@ -54,32 +48,34 @@ for stat in /proc/[0-9]*/stat; do
   case $name$state in "(irqbalance)"[!ZX]) count=$((count+1));; esac
 done; echo "$count run"
 """
-_START = """printf %s "$1" | base64 -d | xargs -0 sh -c 'setsid "$@" </dev/null >/dev/null 2>&1 &' sh"""
 
 
 def irqbalance_changes(ledger: Ledger, facts: HardwareFacts) -> None:
     """Stop irqbalance, where it runs: it would move the IRQs again within seconds."""
     if facts.irqbalance_unit:
+        do, undo = unit_stopped("irqbalance.service")
         ledger.change(
             "irq.cpus",
             "unit irqbalance.service",
             before="active",
             want="stopped",
-            do=command("systemctl", "stop", "irqbalance.service"),
-            undo=command("systemctl", "start", "irqbalance.service"),
+            do=do,
+            undo=undo,
             check=command("sh", "-c", "systemctl is-active irqbalance.service; true"),
             expect="inactive",
             may_refuse=False,
         )
         return
     for pid, line in facts.irqbalance.items():
+        words = base64.b64decode(line).decode(errors="surrogateescape").removesuffix("\0").split("\0")
+        do, undo = process_stopped(pid, line, words)
         ledger.change(
             "irq.cpus",
             "process irqbalance",
             before=f"running as {pid}",
             want="stopped",
-            do=command("sh", "-c", _STOP, "sh", str(pid)),
-            undo=command("sh", "-c", _START, "sh", line),
+            do=do,
+            undo=undo,
             check=command("sh", "-c", _RUNNING),
             expect="0 run",
             may_refuse=False,

@@ -20,15 +20,15 @@ SLICE = "bmt.slice"
 _FOLDER = f"/sys/fs/cgroup/{SLICE}"
 
 # $1 CPUs. A partition, and its end, reset the affinity of processes that had chosen fewer CPUs than there are: who
-# they were is kept in a file (in the folder of the journal), and given back at the end. Linux 6.1 and later know
-# `isolated` (no load balancing either), older ones `root`.
+# they were is kept in a file, and given back at the end. Linux 6.1 and later know `isolated` (no load balancing
+# either), older ones `root`.
 _SET_ASIDE = f"""
-all=$(cat /sys/devices/system/cpu/online)
-[ -e affinities ] || grep -s '^Cpus_allowed_list:' /proc/[0-9]*/task/[0-9]*/status | grep -v "[[:space:]]$all$" |
+all=$(cat /sys/devices/system/cpu/online); kept=${{KEEP:?no folder to keep affinities in}}/affinities
+[ -e "$kept" ] || {{ grep -s '^Cpus_allowed_list:' /proc/[0-9]*/task/[0-9]*/status | grep -v "[[:space:]]$all$" |
   while read -r status list; do
     task=${{status%/status:*}}
     [ ! -e "$task/exe" ] || echo "${{task##*/}} $(sed 's/.*) //' "$task/stat" | cut -d ' ' -f 20) $list"
-  done > affinities
+  done > "$kept.part" && mv -f "$kept.part" "$kept"; }} || exit
 if [ -d /run/systemd/system ]; then
   systemctl set-property --runtime {SLICE} AllowedCPUs="$1" && systemctl start {SLICE} || exit
 else
@@ -41,23 +41,24 @@ _LOOK = f"""
 kind=$(cat {_FOLDER}/cpuset.cpus.partition); cpus=$(cat {_FOLDER}/cpuset.cpus.effective)
 case $kind in isolated|root) echo "$cpus";; *) echo "no partition: $kind";; esac
 """
-# $1 whether the controller was on before.
+# $1 whether the controller was on before. A slice that could not be started has left its settings behind.
 _GIVE_BACK = f"""
+kept=${{KEEP:?no folder to keep affinities in}}/affinities; settings=/run/systemd/system.control/{SLICE}.d
+[ -e "$kept" ] || exit 0
 if [ -d {_FOLDER} ]; then
-  echo member > {_FOLDER}/cpuset.cpus.partition
+  [ ! -e {_FOLDER}/cpuset.cpus.partition ] || echo member > {_FOLDER}/cpuset.cpus.partition
   for pid in $(cat {_FOLDER}/cgroup.procs); do echo "$pid" > /sys/fs/cgroup/cgroup.procs; done
-  if [ -d /run/systemd/system ]; then
-    systemctl stop {SLICE} && rm -rf /run/systemd/system.control/{SLICE}.d && systemctl daemon-reload || exit
-  fi
-  [ ! -d {_FOLDER} ] || rmdir {_FOLDER} || exit
 fi
+if [ -d /run/systemd/system ]; then
+  systemctl stop {SLICE} && rm -rf "$settings" && systemctl daemon-reload || exit
+fi
+[ ! -d {_FOLDER} ] || rmdir {_FOLDER} || exit
 [ "$1" = yes ] || [ -d /run/systemd/system ] || echo -cpuset > /sys/fs/cgroup/cgroup.subtree_control || exit
-[ -e affinities ] || exit 0
 while read -r task start list; do
   [ "$(sed 's/.*) //' "/proc/$task/stat" 2>/dev/null | cut -d ' ' -f 20)" = "$start" ] || continue
   grep -q "^Cpus_allowed_list:[[:space:]]*$list$" "/proc/$task/status" || taskset -p -c "$list" "$task" >/dev/null
-done < affinities
-rm -f affinities
+done < "$kept"
+rm -f "$kept"
 """
 
 # For a shell that is about to run "$@" on the CPUs $cpus: where it may not, the partition has them. It enters.

@@ -136,7 +136,7 @@ put_back "$1" && menu && forget
 _LOOK_UPDATE_GRUB = r"""
 menu=$1; shift
 for wanted in "$@"; do
-  sed -n 's/^[[:space:]]*linux\(16\|efi\)\{0,1\}[[:space:]]/ /p' "$menu" |
+  sed -n '/vmlinu/s/^[[:space:]]*linux\(16\|efi\)\{0,1\}[[:space:]]/ /p' "$menu" |
     { some=; while read -r line; do some=yes
       case " $line " in *" $wanted "*) ;; *) exit 1;; esac
     done; [ -n "$some" ]; } && echo "$wanted"

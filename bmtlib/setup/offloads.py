@@ -49,7 +49,7 @@ def feature_change(ledger: Ledger, interface: str, name: str, on: bool, facts: N
         undo = (
             'ethtool -K "$1" $3 >/dev/null 2>&1\n'
             "now=$(ethtool -k \"$1\" | sed -nE '/\\[fixed\\]/d; s/^[[:space:]]*([^ ]+: (on|off)).*/\\1/p')\n"
-            '[ "$(echo $now)" = "$2" ]'
+            '[ "$(echo $now)" = "$2" ] || { echo "not all features of $1 are as before: $(echo $now)" >&2; exit 1; }'
         )
         ledger.change(
             key,
@@ -117,13 +117,15 @@ def indirection_change(ledger: Ledger, interface: str, want: int, facts: NicFact
         table = " ".join(str(i % want) for i in range(len(facts.indirection)))
         back = ("default",) if even == facts.queues else ("equal", str(even))
         look = 'ethtool -x "$1" | while read -r line; do case $line in [0-9]*:*) echo "${line#*:}";; esac; done'
+        held = " ".join(map(str, facts.indirection))
+        undo = f'now=$({look})\n[ "$(echo $now)" = "$2" ] && exit\nname=$1; shift 2; ethtool -X "$name" "$@"'
         ledger.change(
             key,
             what,
             before=f"evenly over {even}",
             want=f"evenly over {want}",
             do=command("ethtool", "-X", interface, "equal", str(want)),
-            undo=command("ethtool", "-X", interface, *back),
+            undo=command("sh", "-c", undo, "sh", interface, held, *back),
             check=command("sh", "-c", look, "sh", interface),
             expect=table,
         )

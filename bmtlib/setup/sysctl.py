@@ -31,9 +31,9 @@ _SWAP = str.maketrans("./", "/.")
 _LINE = re.compile(r"([^\t:]+)(?:\t(writable|readonly|absent)|:(.*))")
 
 
-# $1 do or undo; then key, file and value in turns. The shell writes by itself: there are many keys and many hosts. Where
-# it cannot, printf(1) is asked why, which dash does not tell. What is to be put back may be gone with its module or its
-# interface, or be in force already.
+# $1 do or undo; then key, file and value in turns. The shell writes by itself: there are many keys and many hosts.
+# Where it cannot, printf(1) is asked why, which dash does not tell. What is to be put back may be gone with its module
+# or interface, or be in force already.
 _WRITE = """\
 undo=$1; shift
 while [ $# -gt 0 ]; do

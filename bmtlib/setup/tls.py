@@ -1,7 +1,7 @@
 """The proxy's front in HTTPS: its certificate, made on the director, so that the key never leaves it.
 
-Sources: openssl-req(1) (-addext is there from OpenSSL 1.1.1, as RHEL 8 has it), openssl-x509(1); HAProxy's manual, `crt`:
-one PEM file with certificate and key.
+Sources: openssl-req(1) (-addext is there from OpenSSL 1.1.1, as RHEL 8 has it), openssl-x509(1); HAProxy's manual,
+`crt`: one PEM file with certificate and key.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if there "$kept" || [ -e "$kept.none" ]; then :
 elif there "$pem"; then rm -f "$kept.part" && cp -a -- "$pem" "$kept.part" && mv -fT "$kept.part" "$kept"
 else
   folder=${{pem%/*}}
-  while [ -n "$folder" ] && [ ! -d "$folder" ]; do printf '%s\\n' "$folder"; folder=${{folder%/*}}; done > "$kept.part" &&
-    mv -f "$kept.part" "$kept.none"
+  while [ -n "$folder" ] && [ ! -d "$folder" ]; do printf '%s\\n' "$folder"; folder=${{folder%/*}}; done > "$kept.part"
+  mv -f "$kept.part" "$kept.none"
 fi || exit
 make() {{
   mkdir -p "${{pem%/*}}" && umask 077 && rm -f "$new" "$new.key" || return
@@ -45,12 +45,14 @@ make() {{
 make "$@" || {{ back; exit 1; }}
 """
 _BACK = _KEPT + "back\n"
-# $1 path. What is asked of a certificate; 2592000 s are 30 days.
+# $1 path. 2592000 s are 30 days. HAProxy takes the key from NAME.key, too (from 2.2 on).
 _LOOK = """\
 [ -f "$1" ] || { echo none; exit; }
 text=$(openssl x509 -in "$1" -noout -text 2>/dev/null) || { echo "no certificate"; exit; }
 printf '%s\\n' "$text" | sed -n 's/.*Public-Key: (\\([0-9]* bit\\)).*/\\1/p; s/.*\\(IP Address:[^, ]*\\).*/\\1/p'
-[ "$(openssl pkey -in "$1" -pubout 2>/dev/null)" = "$(openssl x509 -in "$1" -noout -pubkey)" ] || echo "without its key"
+key=$1; [ ! -f "$1.key" ] || key=$1.key
+[ "$(openssl pkey -in "$key" -passin pass: -pubout 2>/dev/null)" = "$(openssl x509 -in "$1" -noout -pubkey)" ] ||
+  echo "without its key"
 openssl x509 -in "$1" -noout -checkend 2592000 >/dev/null || echo "not valid for 30 days"
 stat -c 'mode %a' "$1"
 """
@@ -71,7 +73,7 @@ def certificate_probe(tls: Tls, vip: str) -> Command:
 
 
 def certificate_changes(host: str, tls: Tls, *, vip: str, present: str | None) -> list[Change]:
-    """A self-signed certificate for `vip`, valid for ten years as the seed's; none where one that fits is there already.
+    """A self-signed certificate for `vip`, for ten years as the seed's; no change where one that fits is there already.
 
     `present` is what certificate_probe printed, None where nobody has looked. One of the user's own is never changed.
     """

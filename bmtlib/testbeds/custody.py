@@ -32,7 +32,7 @@ class Custody:
     def take_again(self) -> None:
         """Lock anew those hosts whose connection was opened anew."""
         for name, lock in self.locks.items():
-            self.locks[name] = acquire(lock.host, self.owner, take_over=self.owner.token)
+            self.locks[name] = acquire(lock.host, self.owner, take_over=lock.owner.token)
 
     def roll_back(self) -> dict[str, str]:
         """Undo the run on every host; host -> what is left and why, empty when all is as it was."""

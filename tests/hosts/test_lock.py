@@ -43,7 +43,7 @@ def test_taken_over_by_force_or_by_its_owner(host: LocalHost) -> None:
     assert found.run == "run-2"
     third = acquire(host, second.owner, take_over=second.owner.token)
     assert (found := holder_of(host)) is not None
-    assert found.token == second.owner.token
+    assert found.token == third.owner.token != second.owner.token
     for lock in (first, second, third):
         lock.release()
 

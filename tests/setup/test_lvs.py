@@ -24,6 +24,7 @@ from bmtlib.setup.lvs import (
     sysctls_wanted,
     tunnel_web_changes,
 )
+from bmtlib.setup.sysctl import restore_keys, write_keys
 
 SERVERS = {"web01": "172.16.0.101", "web02": "172.16.0.102"}
 TIMEOUTS = TimeoutsRow(tcp_s=900, tcp_fin_s=120, udp_s=300)
@@ -104,9 +105,9 @@ def test_settings_of_the_kernel_and_how_they_go_back() -> None:
     arm = L3dsrArm(conn_reuse_mode=3, conntrack=True)
     assert sysctls_needed(arm, front="eth0", back="eth1") == list(sysctls_wanted(arm)) == list(SYSCTLS)[:3]
     change = of(arm, "sysctl net.ipv4.vs.conn_reuse_mode")
-    assert change.do.argv[-1] == "net.ipv4.vs.conn_reuse_mode=3"
-    assert change.undo.argv[-1] == "net.ipv4.vs.conn_reuse_mode=1"
-    assert of(arm, "sysctl net.ipv4.vs.conntrack").undo.argv[-1] == "net.ipv4.vs.conntrack=0"
+    assert change.do == write_keys({"net.ipv4.vs.conn_reuse_mode": "3"})
+    assert change.undo == restore_keys({"net.ipv4.vs.conn_reuse_mode": "1"})
+    assert of(arm, "sysctl net.ipv4.vs.conntrack").undo == restore_keys({"net.ipv4.vs.conntrack": "0"})
     assert [change.what for change in changes(arm)][-1] == "ipvs 10.0.0.9:80", "the service comes last"
 
 
@@ -121,8 +122,8 @@ def test_timeouts_keep_what_was_not_asked_for() -> None:
 
 def test_nat_makes_a_router_and_takes_that_back_with_its_side_effect() -> None:
     change = of(NatArm(), "sysctl net.ipv4.ip_forward")
-    assert change.do.argv[-1] == "net.ipv4.ip_forward=1"
-    assert change.undo.argv[-2:] == ("net.ipv4.ip_forward=0", "net.ipv4.conf.all.accept_redirects=1")
+    assert change.do == write_keys({"net.ipv4.ip_forward": "1"})
+    assert change.undo == restore_keys({"net.ipv4.ip_forward": "0", "net.ipv4.conf.all.accept_redirects": "1"})
     router = {"net.ipv4.ip_forward": "1"}
     assert [change.what for change in changes(NatArm(), **router)] == [EXPIRE, "ipvs 10.0.0.9:80"]
 
@@ -132,6 +133,8 @@ def test_nat_over_one_interface_tells_nobody_of_a_shorter_way() -> None:
     assert whats[1:3] == [f"sysctl net.ipv4.conf.{name}.send_redirects" for name in ("all", "eth0")]
     assert sysctls_needed(NatArm(), front="eth0", back="eth0") == list(SYSCTLS)[1:2] + list(SYSCTLS)[3:]
     assert not any("send_redirects" in change.what for change in changes(NatArm()))
+    vlan = sysctls_needed(NatArm(), front="eth0.100", back="eth0.100")
+    assert vlan[-1] == "net.ipv4.conf.eth0/100.send_redirects", "a dot in a name is a slash in a key, as in sysctl(8)"
 
 
 # Keeps rules in a file and prints them as ipvsadm 1.31 does; `nonsense` is a scheduler that it does not know.
@@ -139,7 +142,7 @@ _STAND_IN = r"""#!/bin/sh
 case "$*" in
   --restore) while read -r line; do case $line in *nonsense*) exit 2;; esac; echo "$line" >> rules; done;;
   "-D -t "*) grep -q -e "^-A -t $3 " rules || exit 2; grep -v -e " -t $3 " rules > kept; mv kept rules;;
-  -Sn) sed -e 's/ -x .*//' -e 's/ -i \(.*\)$/ -i \1 --tun-type ipip/' rules;;
+  -Sn) [ ! -e deaf ] || exit 1; sed -e 's/ -x .*//' -e 's/ -i \(.*\)$/ -i \1 --tun-type ipip/' rules;;
   "-Ln --thresholds -t "*)
     printf 'IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port  Uthreshold Lthreshold\n'
     printf '  -> RemoteAddress:Port\nTCP  %s rr\n' "$4"
@@ -158,7 +161,7 @@ def lvs(tmp_path: Path) -> Any:
     (tmp_path / "rules").write_text("-A -t 10.0.0.9:8080 -s wlc\n-a -t 10.0.0.9:8080 -r 172.16.0.101:80 -m -w 1\n")
 
     def run(command: Command) -> subprocess.CompletedProcess[str]:
-        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "KEEP": str(tmp_path)}
         return subprocess.run(
             command.argv, input=command.stdin, capture_output=True, text=True, check=False, env=env, cwd=tmp_path
         )
@@ -198,12 +201,37 @@ def test_what_did_not_take_is_seen(right: str, wrong: str, lvs: Any) -> None:
 
 def test_a_service_that_is_there_is_left_alone(lvs: Any, tmp_path: Path) -> None:
     change = of(L2dsrArm(), "ipvs 10.0.0.9:80")
+    with (tmp_path / "rules").open("a") as file:
+        file.write("-A -t 10.0.0.9:80 -s wlc\n")
+    theirs = (tmp_path / "rules").read_text()
+    refused = lvs(change.do)
+    assert (refused.returncode, refused.stderr) == (1, "there already, and not ours: -A -t 10.0.0.9:80 -s wlc\n")
+    assert lvs(change.undo).returncode == 0
+    assert (tmp_path / "rules").read_text() == theirs
+
+
+def test_the_undo_takes_away_what_was_made_and_nothing_else(lvs: Any, tmp_path: Path) -> None:
+    theirs = (tmp_path / "rules").read_text()
+    change = of(L2dsrArm(), "ipvs 10.0.0.9:80")
+    assert lvs(change.undo).returncode == 0, "never done"
+    assert (tmp_path / "rules").read_text() == theirs
+    assert lvs(change.do).returncode == 0
+    done = (tmp_path / "rules").read_text()
+    assert lvs(change.do).returncode == 0, "apply broke off, and comes again"
+    assert (tmp_path / "rules").read_text() == done
+    for _ in range(2):
+        assert lvs(change.undo).returncode == 0
+        assert (tmp_path / "rules").read_text() == theirs
+
+
+def test_an_undo_that_cannot_see_whether_the_service_is_there_fails(lvs: Any, tmp_path: Path) -> None:
+    change = of(L2dsrArm(), "ipvs 10.0.0.9:80")
     lvs(change.do)
-    before = (tmp_path / "rules").read_text()
-    again = lvs(change.do)
-    assert again.returncode == 1
-    assert "a service 10.0.0.9:80 that is not ours" in again.stderr
-    assert (tmp_path / "rules").read_text() == before
+    (tmp_path / "deaf").touch()
+    assert lvs(change.undo).returncode == 1
+    (tmp_path / "deaf").unlink()
+    assert lvs(change.undo).returncode == 0, "it can be tried again"
+    assert "10.0.0.9:80 " not in (tmp_path / "rules").read_text()
 
 
 def test_half_a_service_is_taken_back(lvs: Any, tmp_path: Path) -> None:
@@ -216,15 +244,13 @@ def test_half_a_service_is_taken_back(lvs: Any, tmp_path: Path) -> None:
 
 def test_a_web_host_of_nat_answers_by_way_of_the_director() -> None:
     one, two = nat_web_changes("web01", front="192.168.16.0/24", gateway="172.16.0.1", interface="eth0")
-    assert one.do.argv == ("ip", "route", "add", "192.168.16.0/25", "via", "172.16.0.1", "dev", "eth0")
-    assert two.do.argv[3] == "192.168.16.128/25", "both halves: longer than any route that the host has to it"
-    assert one.undo.argv == ("ip", "route", "del", *one.do.argv[3:])
+    assert one.do.argv[-3:] == one.undo.argv[-3:] == ("192.168.16.0/25", "172.16.0.1", "eth0")
+    assert two.do.argv[-3] == "192.168.16.128/25", "both halves: longer than any route that the host has to it"
     assert one.expect == "192.168.16.0/25 via 172.16.0.1 dev eth0"
 
 
 def test_a_web_host_of_l3dsr_has_the_tunnels_end() -> None:
     device, address, filtered = tunnel_web_changes("web01", address="172.16.0.101", vip="10.0.0.9")
-    assert device.do.argv == (*("ip", "link", "add", "name", TUNNEL, "up"), "type", "ipip", "local", "172.16.0.101")
-    assert device.undo.argv == ("ip", "link", "del", TUNNEL)
-    assert address.do.argv == ("ip", "address", "add", "10.0.0.9/32", "dev", TUNNEL)
-    assert filtered.do.argv[-1] == f"net.ipv4.conf.{TUNNEL}.rp_filter=2"
+    assert device.do.argv[-2:] == device.undo.argv[-2:] == (TUNNEL, "172.16.0.101")
+    assert address.do.argv[-2:] == (TUNNEL, "10.0.0.9/32")
+    assert filtered.do == write_keys({f"net.ipv4.conf.{TUNNEL}.rp_filter": "2"})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bmtlib.errors import ParseError
-from bmtlib.setup.sysctl import Setting, parse_probe, probe, sysctl_change, tuning
+from bmtlib.setup.sysctl import Setting, parse_probe, probe, read_key, restore_keys, sysctl_change, tuning, write_keys
 
 
 def settings(**modes: str) -> dict[str, Setting]:
@@ -76,10 +76,9 @@ def test_an_answer_of_the_probe_that_is_none(text: str) -> None:
 def test_one_key() -> None:
     (change,) = sysctl_change("web01", "net.ipv4.tcp_rmem", "4096 \t 8192  16384", {"net.ipv4.tcp_rmem": "1\t2\t3"})
     assert (change.before, change.want, change.expect) == ("1 2 3", "4096 8192 16384", "4096 8192 16384")
-    assert change.do.argv == ("sysctl", "-q", "-w", "net.ipv4.tcp_rmem=4096 8192 16384")
-    assert change.undo.argv == ("sysctl", "-q", "-w", "net.ipv4.tcp_rmem=1 2 3")
-    assert change.check is not None
-    assert change.check.argv == ("sysctl", "-n", "net.ipv4.tcp_rmem")
+    assert change.do == write_keys({"net.ipv4.tcp_rmem": "4096 8192 16384"})
+    assert change.undo == restore_keys({"net.ipv4.tcp_rmem": "1 2 3"})
+    assert change.check == read_key("net.ipv4.tcp_rmem")
 
 
 @pytest.mark.parametrize(("want", "now"), [("1", "1"), ("4096 1 2", "4096\t1\t2"), (" 7 ", "7\n")])

@@ -19,14 +19,23 @@ def test_a_web_host_is_silenced_before_it_gets_the_address() -> None:
         ("sysctl net.ipv4.conf.all.arp_announce", "2"),
         ("address 192.168.16.100/32 on lo", "192.168.16.100"),
     ]
-    assert changes[-1].do.argv == ("ip", "address", "add", "192.168.16.100/32", "dev", "lo")
-    assert changes[-1].undo.argv == ("ip", "address", "del", "192.168.16.100/32", "dev", "lo")
+    for it in (changes[-1].do, changes[-1].undo):
+        assert it.argv[-2:] == ("lo", "192.168.16.100/32")
 
 
 def test_what_is_silent_already_stays_so() -> None:
     silent = {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
     assert whats(web_vip("web01", "10.0.0.9", silent)) == ["address 10.0.0.9/32 on lo"]
     assert whats(director_vip("director", "10.0.0.9", "ens3", silent)) == ["address 10.0.0.9/32 on ens3"]
+
+
+def test_an_address_that_is_there_is_not_added() -> None:
+    silent = {"net.ipv4.conf.all.arp_ignore": "1", "net.ipv4.conf.all.arp_announce": "2"}
+    there = ("eth0 10.0.0.9/32", "lo 127.0.0.1/8")
+    assert director_vip("director", "10.0.0.9", "eth0", silent, present=there) == []
+    assert whats(web_vip("web01", "10.0.0.9", silent, present=there)) == ["address 10.0.0.9/32 on lo"]
+    assert web_vip("web01", "10.0.0.9", silent, present=("lo 10.0.0.9/32",)) == []
+    assert whats(web_vip("web01", "10.0.0.9", silent, present=("lo 10.0.0.9/24",))) == ["address 10.0.0.9/32 on lo"]
 
 
 def test_the_director_answers_on_its_front_interface_alone() -> None:
