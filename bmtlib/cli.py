@@ -190,9 +190,12 @@ def jupyter(arguments: tuple[str, ...]) -> None:
 def test(arguments: tuple[str, ...]) -> None:
     """Run the project's own tests: lint, types, unit tests, and the lab's where this machine allows.
 
+    All but those that build HAProxy from source (-m build), which want compilers and a distribution's sources.
+
     \b
     Examples:
       bmt test
+      bmt test -m build
       bmt test tests/parsers -k softnet
     """
     from bmtlib.params.paths import project_root
@@ -202,7 +205,7 @@ def test(arguments: tuple[str, ...]) -> None:
         raise InputError("this is an installed package: its tests are in the project's clone")
     checks = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]] if not arguments else []
     failed = []
-    for words in [*checks, ["pytest", *arguments]]:
+    for words in [*checks, ["pytest", *(arguments or ("-m", "not build"))]]:
         click.echo(f"--- {' '.join(words)}", err=True)
         try:
             code = subprocess.run([sys.executable, "-m", *words], cwd=root, check=False).returncode

@@ -28,7 +28,11 @@ exec 8>>busy && flock -w 60 8 || {{ echo "another script of ours is still at wor
 exec 3>&1; set -f
 [ ! -s journal.jsonl ] || [ -z "$(tail -c 1 journal.jsonl)" ] || echo >> journal.jsonl
 read -r boot < /proc/sys/kernel/random/boot_id
-note() {{ printf '%s\\n' "$1" >> journal.jsonl || exit 91; }}
+used() {{ df -P . | awk 'NR == 2 {{ print $5 " of the disk is used" }}'; }}
+note() {{
+  printf '%s\\n' "$1" 2>/dev/null >> journal.jsonl && return
+  echo "the journal in $PWD cannot be written: $(used)" >&2; exit 91
+}}
 same() {{ want=$2; set -- $1; [ "$*" = "$want" ]; }}
 export KEEP
 """
@@ -154,7 +158,8 @@ def rollback_script(entries: Sequence[Entry], folder: str, boot: str, guard: str
 
 
 def _undo(change: Change | Entry, run_id: str) -> str:
-    undone = f"{_outcome(change, run_id, 'undone')}; echo done >&3"
+    # Not noted (a full disk), it is undone once more one day, which does nothing.
+    undone = f"( {_outcome(change, run_id, 'undone')} ) 2>/dev/null; echo done >&3"
     return f"if {{ {_shell(change.undo)}; }} </dev/null >&2 {_OFF}; then {undone}; else echo failed >&3; fi"
 
 

@@ -10,6 +10,9 @@ from typing import Literal
 Scope = Literal["netns", "host", "machine", "reboot"]
 
 
+_LONGEST_TEXT = 256 * 1024
+
+
 @dataclass(frozen=True, kw_only=True)
 class Command:
     """A command as a list of words (never shell text) and what it reads from standard input."""
@@ -59,6 +62,9 @@ def command(*argv: str, stdin: str = "") -> Command:
 
 
 def change_row(change: Change) -> dict[str, str | None]:
-    """A change as it is kept in a run folder; `text` is what was written or fed in: a configuration file, a ruleset."""
+    """A change as it is kept in a run folder; `text` is what was written or fed in: a configuration file, a ruleset.
+
+    Not what is too long to be read: an archive.
+    """
     row = {key: getattr(change, key) for key in ("what", "before", "want", "scope", "reason", "profile")}
-    return {**row, "text": change.do.stdin or None}
+    return {**row, "text": change.do.stdin if 0 < len(change.do.stdin) <= _LONGEST_TEXT else None}

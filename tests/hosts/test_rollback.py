@@ -98,9 +98,7 @@ def test_broken_off_after_any_line_of_the_journal(settings: LocalHost, lines: in
     changes = [setting(settings, name, "old", "new") for name in ("a", "b", "a", "b")]
     script = journal.apply_script(changes, "run-1", "/run/bmt")
     # As a kill would: everything after the n-th note to the journal never happens.
-    broken = f"n=0\n{script}".replace(
-        """note() { printf""", f"""note() {{ n=$((n+1)); [ $n -lt {lines} ] || exit 99; printf"""
-    )
+    broken = f"n=0\n{script}".replace("note() {\n", f"note() {{\n  n=$((n+1)); [ $n -lt {lines} ] || exit 99\n")
     assert settings.run(["sh", "-s"], stdin=broken, check=False).rc == 99
     assert rollback(other(settings), "run-1").left == []
     assert (value(settings, "a"), value(settings, "b")) == ("old", "old")

@@ -165,6 +165,19 @@ def test_two_controllers_at_once(untouched: SshLab) -> None:
     assert first.returncode == 1
 
 
+def test_a_host_whose_disk_is_full(untouched: SshLab) -> None:
+    """Nothing is done there that is not in its journal, and the other hosts are not left half prepared."""
+    web = untouched.lab.hosts["web02"]
+    full = "mkdir -p /var/lib/bmt && mount -t tmpfs -o size=8k,nr_inodes=12 bmt-full /var/lib/bmt && "
+    web.run(["sh", "-c", f"{full} head -c 4096 /dev/zero > /var/lib/bmt/others"])
+    try:
+        said = done(untouched, "apply", "quick", "--testbed", str(untouched.testbed), *SMALL, code=1).stderr
+        assert "web02" in said
+        assert "the journal in /var/lib/bmt cannot be written: 100% of the disk is used" in said
+    finally:
+        web.run(["sh", "-c", "umount /var/lib/bmt; rmdir /var/lib/bmt"])
+
+
 def test_kill_9_in_the_middle_of_apply(untouched: SshLab) -> None:
     """nginx takes its time to start on web01; web02's turn has not come, as a script of ours is still at work there."""
     web, other = untouched.lab.hosts["web01"], untouched.lab.hosts["web02"]
