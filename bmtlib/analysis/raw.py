@@ -23,6 +23,7 @@ class Raw:
         self.run = run
         self.roles: dict[str, str] = {host["name"]: host["role"] for host in run.run_json().get("hosts", [])}
         self.problems: list[dict[str, str | None]] = []
+        self._clocks: dict[str, dict[str, dict[str, float]]] = {}
 
     def hosts(self, *roles: str) -> list[str]:
         """Hosts of these roles (all, when none is named), in the run's order."""
@@ -49,14 +50,26 @@ class Raw:
         before, after = self.rows(case, host, probe, "before"), self.rows(case, host, probe, "after")
         return None if before is None or after is None else (before, after)
 
+    def _clock_offset_s(self, case: str, host: str) -> float:
+        """What the host's clock showed more than the controller's, which is that of case.json."""
+        if case not in self._clocks:
+            try:
+                self._clocks[case] = self.run.case(case).get("clock") or {}
+            except BmtError:  # told elsewhere
+                self._clocks[case] = {}
+        return self._clocks[case].get(host, {}).get("offset_ms", 0.0) / 1e3
+
     def during(self, case: str, host: str, probe: str) -> list[tuple[float, Sequence[Any]]]:
-        """Samples taken while the load ran: (epoch seconds, rows). Refused ones are left out, as one problem."""
+        """Samples taken while the load ran: (epoch seconds, by the controller's clock; rows).
+
+        Refused ones are left out, as one problem.
+        """
         name = f"{probe}.during.txt"
-        parse = BY_NAME[probe].parse
+        parse, offset_s = BY_NAME[probe].parse, self._clock_offset_s(case, host)
         found, refused = [], []
         for epoch_s, text in self.parsed(case, host, name, lambda text: list(split_samples(text))) or []:
             try:
-                found.append((epoch_s, parse(text)))
+                found.append((epoch_s - offset_s, parse(text)))
             except BmtError as error:
                 refused.append(error)
         if refused:

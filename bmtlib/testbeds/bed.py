@@ -49,7 +49,7 @@ class Bed(ABC):
         return []
 
     def clocks(self) -> dict[str, dict[str, float]]:
-        """By how much each client's clock is off, and how sure that is, in milliseconds; set on the hosts as well.
+        """By how much each host's clock is off, and how sure that is, in milliseconds; set on the hosts as well.
 
         Empty where all have one clock.
         """

@@ -152,10 +152,11 @@ class Fleet(Bed):
         return found
 
     def clocks(self) -> dict[str, dict[str, float]]:
-        found = self._measure_clocks(host for host in self.company.hosts.values() if host.role == "client")
+        """As Bed has it: of clients measured anew, as their start is to be one instant; of the others as at first."""
+        self.offsets |= self._measure_clocks(host for host in self.company.hosts.values() if host.role == "client")
         return {
             name: {"offset_ms": round(it.offset_s * 1e3, 3), "uncertainty_ms": round(it.uncertainty_s * 1e3, 3)}
-            for name, it in found.items()
+            for name, it in self.offsets.items()
         }
 
     # --- hosts that went away --------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 
 from bmtlib.analysis import tables as tables_module
 from bmtlib.analysis.compare import df_drops, df_guards
+from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.rundir import RunDir
@@ -231,3 +232,13 @@ def test_a_run_without_hosts_or_cases(builder: Any) -> None:
     assert set(tables.cases["status"]) == {"not run"}
     assert all(table.empty for name, table in tables.frames().items() if name != "cases")
     assert json.loads((run.path / "run.json").read_text()) == tables.run
+
+
+def test_samples_are_told_by_the_controllers_clock(builder: Any) -> None:
+    run = builder()
+    before = [epoch_s for epoch_s, _ in Raw(run).during("b1-proxy", "director", "stat")]
+    case = run.case("b1-proxy")
+    run.write_json("cases/b1-proxy/case.json", case | {"clock": {"director": {"offset_ms": 2000.0}}})
+    after = [epoch_s for epoch_s, _ in Raw(run).during("b1-proxy", "director", "stat")]
+    assert before
+    assert after == [epoch_s - 2 for epoch_s in before]

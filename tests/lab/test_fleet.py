@@ -135,7 +135,7 @@ def test_a_run_gives_the_tables_of_a_lab_and_leaves_no_trace(untouched: SshLab, 
         keys = ["case"] + (["host"] if table == "clients" else [])
         assert sorted(there[table][keys].itertuples(index=False)) == sorted(here[table][keys].itertuples(index=False))
     case = fleet.case(fleet.case_ids()[0])
-    assert set(case["clock"]) == {"client01", "client02"}
+    assert set(case["clock"]) == {"director", "web01", "web02", "client01", "client02"}
     assert all(abs(it["offset_ms"]) < 50 for it in case["clock"].values())
     run = fleet.run_json()
     assert (run["testbed"], run["fidelity"], run["not_rolled_back"]) == ("ssh", "namespace", {})
