@@ -16,6 +16,7 @@ read -r cpus < /sys/devices/system/cpu/online; echo "cpus $cpus"
 virt=$(systemd-detect-virt --vm 2>/dev/null) || virt=${virt:-none}
 [ "$virt" != none ] || ! grep -qsw hypervisor /proc/cpuinfo || virt=hypervisor
 echo "virt $virt"
+! grep -qsz '^container=' /proc/1/environ || echo "container yes" # as systemd, LXC, podman and docker tell it
 ip -o -4 address | while read -r _ name _ address _; do echo "address $name $address"; done
 for i in /sys/class/net/*; do echo "interface ${i##*/}"; done
 """
@@ -25,13 +26,15 @@ for i in /sys/class/net/*; do echo "interface ${i##*/}"; done
 class Identity:
     """`boot` is the same for all that share a kernel, `netns` for all that share a network as well.
 
-    `addresses`: interface -> its IPv4 addresses, without prefix; `virtual`: whether it is a virtual machine.
+    `container`: it shares its kernel, whether or not the others are ours. `virtual`: it is a virtual machine.
+    `addresses`: interface -> its IPv4 addresses, without prefix.
     """
 
     boot: str
     netns: str
     cpus: frozenset[int]
     virtual: bool
+    container: bool
     interfaces: tuple[str, ...]
     addresses: dict[str, list[str]]
 
@@ -56,6 +59,7 @@ def identify(host: Host) -> Identity:
             netns=words["netns"],
             cpus=parse_list(words["cpus"]),
             virtual=words["virt"] != "none",
+            container="container" in words,
             interfaces=tuple(interfaces),
             addresses=addresses,
         )

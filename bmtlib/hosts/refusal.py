@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import paramiko
 
-from bmtlib.params.fleet import Login
+from bmtlib.hosts.keys import NotLetIn
+from bmtlib.hosts.known_hosts import UnknownHostKey, WrongHostKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,39 +21,35 @@ class Reason:
     may_pass: bool = False
 
 
-class Refusal(Exception):
-    """A host key that nobody has accepted yet."""
+def refusal(error: Exception, *, who: str, user: str, by_hand: str, place: str) -> Reason:
+    """The reason behind an error of Paramiko or of the network.
 
-    def __init__(self, key: paramiko.PKey) -> None:
-        self.key = key
-        super().__init__("unknown host key")
-
-
-class RefuseUnknown(paramiko.MissingHostKeyPolicy):
-    def missing_host_key(self, client: paramiko.SSHClient, hostname: str, key: paramiko.PKey) -> None:
-        raise Refusal(key)
-
-
-def refusal(login: Login, error: Exception, *, config: Sequence[str], port: int) -> Reason:
-    """The reason behind an error of Paramiko or of the network. `config`: words that name ssh's configuration."""
-    who = f"{login.name} ({login.target}{f', user {login.user}' if login.user else ''})"
-    by_hand = shlex.join(["ssh", *config, *(["-p", str(login.port)] if login.port else []), _target(login), "true"])
-    if isinstance(error, Refusal):
+    `who` names host and address; `by_hand` is the command that goes the same way; `place` is the name under which
+    known_hosts has the host.
+    """
+    if isinstance(error, UnknownHostKey):
+        signed = ", and only an authority vouches for it, which is not supported" if error.known.signed else ""
         return Reason(
-            what=f"{who}: its host key is not known here: {error.key.get_name()} {error.key.fingerprint}",
+            what=f"{who}: its host key is not known here{signed}: {error.key.get_name()} {error.key.fingerprint}",
             todo=f"if that is the host's: {by_hand}   and answer yes",
         )
-    if isinstance(error, paramiko.BadHostKeyException):
-        place = login.target if port == 22 else f"[{login.target}]:{port}"
+    if isinstance(error, WrongHostKey):
+        if error.key in error.known.revoked:
+            return Reason(what=f"{who}: its host key {error.key.fingerprint} was revoked", todo="ask who revoked it")
+        known = ", ".join(key.fingerprint for key in error.known.keys)
         return Reason(
-            what=f"{who}: its host key has changed: it shows {error.key.fingerprint}, known is "
-            f"{error.expected_key.fingerprint}. Another host, or somebody in between",
+            what=f"{who}: its host key has changed: it shows {error.key.fingerprint}, known is {known}. "
+            "Another host, or somebody in between",
             todo=f"if you know why: ssh-keygen -R {shlex.quote(place)}   then {by_hand}",
         )
-    if isinstance(error, paramiko.PasswordRequiredException):
-        return Reason(what=f"{who}: the private key has a passphrase", todo="ssh-add it to your agent")
-    if isinstance(error, paramiko.AuthenticationException):
-        return Reason(what=f"{who} does not let us in: {error}", todo=f"a key that it accepts; try {by_hand}")
+    if isinstance(error, NotLetIn):
+        return Reason(
+            what=f"{who} does not let us in as {user}: {error}", todo=error.todo or f"a key that it takes: {by_hand}"
+        )
+    if isinstance(error, paramiko.AuthenticationException):  # its own end of time: a host that is busy, or booting
+        return Reason(what=f"{who} does not let us in as {user}: {error}", todo=f"try {by_hand}", may_pass=True)
+    if isinstance(error, paramiko.ssh_exception.IncompatiblePeer):
+        return Reason(what=f"{who}: no common way to encrypt: {error}", todo="a newer sshd there")
     if isinstance(error, socket.gaierror):
         return Reason(
             what=f"{who}: the name is not known: {error.strerror}",
@@ -61,7 +57,3 @@ def refusal(login: Login, error: Exception, *, config: Sequence[str], port: int)
         )
     said = str(error) or type(error).__name__
     return Reason(what=f"{who} cannot be reached: {said}", todo=f"is it up, with sshd? try {by_hand}", may_pass=True)
-
-
-def _target(login: Login) -> str:
-    return f"{login.user}@{login.target}" if login.user else login.target

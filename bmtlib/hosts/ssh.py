@@ -29,6 +29,8 @@ logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 _CHUNK = 1 << 16
 _CHANNEL_S = 15
+BROKE = "the SSH connection broke"
+_MARK_S = 5  # for a command that was just started to tell its process number
 _POLL_S = 0.25  # how often a waiting command looks whether its host has died
 _MARK = b"bmt-pid "  # begins the line with a command's process number, behind whatever sudo had to say
 _SETUP = 'echo "bmt-pid $$" >&2; export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; exec '
@@ -94,17 +96,32 @@ class _Remote:
             raise
         for thread in self._threads:
             thread.join(max(0.5, deadline - time.monotonic()))
-        rc = self._channel.recv_exit_status()
+        rc, ended = self._channel.recv_exit_status(), self._channel.eof_received
         self._channel.close()
-        if rc == -1 and (why := self._host.lost()) is not None:  # else a signal has ended the command
-            raise HostError(self._host.name, ["ssh"], None, why)
+        # Without an exit code a signal has ended the command; or the connection broke, which a transport knows only
+        # after its channels do.
+        if rc == -1 and (not ended or self._host.lost() is not None):
+            raise HostError(self._host.name, ["ssh"], None, self._host.lost() or BROKE)
         before, mark, after = bytes(self._err).partition(_MARK)
+        if not mark and self._host.become and rc != 0:
+            raise HostError(self._host.name, ["sudo"], rc, before.decode(errors="replace"))
         return rc, bytes(self._out), after.partition(b"\n")[2] if mark else before
 
+    def _number(self) -> str:
+        """Of the command's process; "" when that has ended or is out of reach. One just started tells it soon."""
+        deadline = time.monotonic() + _MARK_S
+        while not self._channel.status_event.is_set() and self._host.lost() is None:
+            number, end, _ = bytes(self._err).partition(_MARK)[2].partition(b"\n")
+            if end and number.isdigit():
+                return number.decode()
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        return ""
+
     def kill(self) -> None:
-        number = bytes(self._err).partition(_MARK)[2].partition(b"\n")[0].decode(errors="replace")
         with suppress(HostError, OSError, paramiko.SSHException):
-            if number.isdecimal() and self._host.lost() is None:
+            if number := self._number():
                 killer = self._host.channel()
                 killer.exec_command(self._host.line(["sh", "-c", _KILL, "sh", number]))
                 if self._host.password is not None:
@@ -145,16 +162,22 @@ class SshHost(Host):
         """Why no answer can come any more, None while one can."""
         transport = self.connection.transport
         connected = transport is not None and transport.is_active()
-        return self.died() or (None if connected else "the SSH connection broke")
+        return self.died() or (None if connected else BROKE)
 
     def channel(self) -> paramiko.Channel:
         """A new channel. HostError when the connection is gone."""
         if (why := self.died()) is not None:
             raise HostError(self.name, ["ssh"], None, why)
         try:
-            return self.connection.transport.open_session(timeout=_CHANNEL_S)
+            channel: paramiko.Channel = self.connection.transport.open_session(timeout=_CHANNEL_S)
+            if self.connection.forward_agent:
+                paramiko.agent.AgentRequestHandler(channel)
+            return channel
+        except paramiko.ChannelException as error:
+            why = f"sshd refuses one more session: {error.text} (MaxSessions in its sshd_config)"
+            raise HostError(self.name, ["ssh"], None, why) from error
         except (paramiko.SSHException, OSError, EOFError, AttributeError) as error:
-            why = self.died() or f"the SSH connection broke: {error}"
+            why = self.died() or f"{BROKE}: {error}"
             raise HostError(self.name, ["ssh"], None, why) from error
 
     def start(

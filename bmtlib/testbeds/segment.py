@@ -6,6 +6,9 @@ Layer-2 segment; and its answers must not come back through the director.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
+
 from bmtlib.errors import MachineError
 from bmtlib.hosts.every import every, good
 from bmtlib.hosts.host import Host
@@ -15,6 +18,18 @@ from bmtlib.testbeds.bed import Bed
 _ARP_S = "0.4"
 # $1 address. The gateway on the way to it, or nothing.
 _GATEWAY = 'ip -4 route get "$1" | sed -n "s/.* via \\([0-9.]*\\) .*/\\1/p"'
+# $1 interface, then addresses. What the kernel has learned of each: a datagram to it makes the kernel ask (bash(1)).
+_NEIGHBOURS = """\
+command -v bash >/dev/null || exit 0
+bash -c 'shift; for it; do echo > "/dev/udp/$it/9"; done' bash "$@" 2>/dev/null
+name=$1; shift; i=0
+for it; do
+  until said=$(ip -4 neigh show to "$it" dev "$name"); case $said in *lladdr*) ;; *) [ $i -ge 20 ];; esac; do
+    sleep 0.05; i=$((i+1))
+  done
+  echo "$it $said"
+done
+"""
 # $1 interface, $2 address.
 _ARP = f'timeout --signal=INT {_ARP_S} arping -b -I "$1" "$2"; true'
 
@@ -23,12 +38,14 @@ def check_segment(bed: Bed, vip: str) -> None:
     """MachineError with all that is wrong: web hosts behind a router, a VIP that is taken, answers by the director."""
     director, clients = bed.director, bed.role("client")
     webs = bed.role("web")
+    behind = {web.name: gateway for web in webs if (gateway := _gateway(director, web.addresses["back"]))}
     problems = [
         f"{web.name} ({web.addresses['back']}) is on another Layer-2 segment: {director.name} reaches it by way of "
-        f"{gateway}. LVS rewrites MAC addresses (l2dsr), which no router passes on"
+        f"{behind[web.name]}. LVS rewrites MAC addresses (l2dsr), which no router passes on"
         for web in webs
-        if (gateway := _gateway(director, web.addresses["back"]))
+        if web.name in behind
     ]
+    problems += _strangers(director, [web for web in webs if web.name not in behind])
     back = director.addresses["back"]
     ways = good(every(webs, lambda web: _gateway(web, clients[0].addresses["front"])))
     problems += [
@@ -44,6 +61,26 @@ def check_segment(bed: Bed, vip: str) -> None:
             where="testbed network",
             todo="web hosts in the director's segment, with a way to the clients of their own; a VIP that is free",
         )
+
+
+def _strangers(director: Host, webs: Sequence[Host]) -> Iterator[str]:
+    """Web hosts for which another MAC address answers than their own: of a router (proxy ARP), of a cloud's network."""
+    if not webs:
+        return
+    words = [director.interfaces["back"], *(web.addresses["back"] for web in webs)]
+    lines = director.run(["sh", "-c", _NEIGHBOURS, "sh", *words]).stdout.splitlines()
+    met = {line.partition(" ")[0]: line for line in lines}
+    for web, own in zip(webs, good(every(webs, _macs)).values(), strict=True):
+        said = met.get(web.addresses["back"], "")
+        where = f"{web.name} ({web.addresses['back']}), asked by ARP on {words[0]} of {director.name},"
+        if found := re.search(r" lladdr (\S+)", said):
+            if found[1].lower() not in own:
+                yield (
+                    f"{where} is {found[1]}, which is none of its own addresses ({', '.join(sorted(own))}): "
+                    "they are not on one Layer-2 segment"
+                )
+        elif re.search("FAILED|INCOMPLETE", said):
+            yield f"{where} does not answer"
 
 
 def _gateway(host: Host, address: str) -> str:

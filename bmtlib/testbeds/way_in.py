@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
-import subprocess
 from dataclasses import dataclass
 
 import paramiko
@@ -12,7 +10,8 @@ from fabric import Config, Connection
 from paramiko.config import SSHConfig
 
 from bmtlib.errors import MachineError
-from bmtlib.hosts.netns import environment, nsenter
+from bmtlib.hosts.netns import nsenter
+from bmtlib.hosts.proxy import through
 
 GUEST_ADDRESS = "169.254.77.2"
 _SECONDS = 15
@@ -47,11 +46,6 @@ class WayIn:
     def open(self) -> Connection:
         """An open connection as the guest's root. MachineError when it does not answer."""
         way = [*nsenter(self.sandbox_pid, rootless=self.rootless), "socat", "-", f"TCP:{GUEST_ADDRESS}:22"]
-        # Not Fabric's `gateway`: Paramiko's ProxyCommand waits 0.1 s for each packet (recv, until the buffer is full).
-        ours, theirs = socket.socketpair()
-        with theirs:
-            fd = theirs.fileno()
-            subprocess.Popen(way, stdin=fd, stdout=fd, stderr=subprocess.DEVNULL, env=environment())
         connection = Connection(
             GUEST_ADDRESS,
             user="root",
@@ -59,7 +53,7 @@ class WayIn:
             config=Config(ssh_config=SSHConfig(), overrides={"load_ssh_configs": False}),
             connect_timeout=_SECONDS,
             connect_kwargs={
-                "sock": ours,
+                "sock": through(way),
                 "pkey": _load(self.login_key),
                 "allow_agent": False,
                 "look_for_keys": False,

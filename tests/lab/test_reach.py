@@ -78,6 +78,7 @@ def test_clocks_are_the_same_and_a_wrong_one_is_found(machines: SshLab) -> None:
     """All hosts have this machine's clock; one gets a `date` that is 80 ms ahead."""
     with open_lab(machines) as fleet:
         offsets = fleet.clocks()
+        assert list(offsets) == list(fleet.hosts)
         assert all(abs(it["offset_ms"]) <= it["uncertainty_ms"] + 0.5 for it in offsets.values())
     ahead = machines.lab.hosts["client02"]
     script = """cat > /usr/local/bin/date <<'END'
@@ -137,7 +138,7 @@ def test_a_host_that_is_cut_off_in_mid_command(machines: SshLab, web: SshHost) -
         with pytest.raises(HostError, match="web01"):
             web.run(["true"])
         started = time.monotonic()
-        with pytest.raises(MachineError, match=r"web01 .* cannot be reached"):
+        with pytest.raises(MachineError, match=r"web01 cannot be reached"):
             web.reconnect()
         assert time.monotonic() - started < 30
     finally:
@@ -150,7 +151,7 @@ def test_an_unknown_host_key_is_refused_with_the_command_that_accepts_it(
     machines: SshLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, logins: list[Login]
 ) -> None:
     config_with(machines, monkeypatch, tmp_path / "config", ("/known_hosts", "/none"))
-    with pytest.raises(MachineError, match=r"web01 .*host key is not known here: ssh-ed25519 SHA256:") as caught:
+    with pytest.raises(MachineError, match=r"web01: its host key is not known here: ssh-ed25519 SHA256:") as caught:
         connect(logins[1], Roads())
     assert f"ssh -F {tmp_path}/config web01 true" in caught.value.todo
     # It is the fingerprint that ssh-keygen shows for the host's key.
@@ -182,7 +183,7 @@ def test_a_key_that_nobody_accepts(machines: SshLab, logins: list[Login], tmp_pa
     stranger = tmp_path / "stranger"
     paramiko.ECDSAKey.generate().write_private_key_file(str(stranger))
     started = time.monotonic()
-    with pytest.raises(MachineError, match=r"web01 .* does not let us in"):
+    with pytest.raises(MachineError, match=r"web01 does not let us in"):
         connect(replace(logins[1], key=str(stranger)), Roads())
     assert time.monotonic() - started < 3, "what will not pass is not tried again"
     with pytest.raises(InputError, match="no private key"):
