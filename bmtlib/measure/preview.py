@@ -19,7 +19,8 @@ from bmtlib.setup.sysctl import NotApplied
 class Step:
     """One change, or one wish that a host cannot have (`done` False). `host` names the hosts that are alike.
 
-    `when`: "preparation", what is done beside it for hosts that are to stay so, or the arm whose cases need it. `profile`: where the wish comes from, "" for the test's own.
+    `when`: "preparation"; what is done beside it on hosts that are to stay so; or the arm whose cases need it.
+    `profile`: where the wish comes from, "" for the test's own.
     """
 
     host: str

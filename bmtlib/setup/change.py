@@ -32,7 +32,8 @@ class Change:
     `may_refuse`: nobody can tell before whether the host's hardware can do it. Refused, or not taken as wished, it is
     undone and reported, and the changes after it go on.
     `lasting`: it is still there after a reboot. `seconds`: what `do` may take, where that is more than a moment.
-    `to_stay`: made only where the host is to stay as prepared. `profile`: the profile that the wish comes from, "" for what the test itself needs.
+    `to_stay`: made only where the host is to stay as prepared. `profile`: the profile that the wish comes from, "" for
+    what the test itself needs.
     """
 
     host: str

@@ -63,7 +63,8 @@ cat /etc/ssh/ssh_host_ed25519_key.pub
 
 # What a host is like: all that bmtlib may change, and nothing that changes by itself.
 _DUMP = r"""
-echo "## addresses"; ip -4 -o address | sed 's/ tentative//; s/valid_lft.*//'; ip -4 route show table all | sort; ip rule
+echo "## addresses"; ip -4 -o address | sed 's/ tentative//; s/valid_lft.*//'
+ip -4 route show table all | sort; ip rule
 ip -o link | sed 's/ *qlen/ qlen/'
 echo "## sockets"; ss -Hltn | awk '{print $4}' | sort
 echo "## programs"; cat /proc/[0-9]*/comm 2>/dev/null | grep -vxE 'sshd|sleep|sh|cat|grep|sort' | sort
