@@ -23,6 +23,7 @@ DO_FAILED = 92
 _PRELUDE = """\
 umask 022
 mkdir -p {folder} && cd {folder} || exit 90
+command -v flock >/dev/null || {{ echo "flock (util-linux) is missing" >&2; exit 90; }}
 exec 8>>busy && flock -w 60 8 || {{ echo "another script of ours is still at work on this host" >&2; exit 94; }}
 {guard}
 exec 3>&1; set -f

@@ -55,5 +55,5 @@ def refusal(error: Exception, *, who: str, user: str, by_hand: str, place: str) 
             what=f"{who}: the name is not known: {error.strerror}",
             todo="its address in the testbed, or HostName in ~/.ssh/config",
         )
-    said = str(error) or type(error).__name__
+    said = str(error).removeprefix("[Errno None] ") or type(error).__name__
     return Reason(what=f"{who} cannot be reached: {said}", todo=f"is it up, with sshd? try {by_hand}", may_pass=True)

@@ -110,7 +110,7 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
         raise MachineError(
             f"hosts that bmtlib cannot set up:\n    {lines}", todo="Rocky, Alma or RHEL 8-9, Debian 12, Ubuntu 24.04"
         )
-    check_segment(fleet, str(plan.testbed.network.vip))
+    check_segment(fleet, str(plan.testbed.network.vip), kinds={arm.kind for arm in plan.scenario.arms.values()})
     means = each(fleet.role("client"), lambda host: _means(host, systems[host.name], plan))
     ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
     for load in {case.load.concurrency: case.load for case in plan.cases}.values():

@@ -25,12 +25,12 @@ from bmtlib.testbeds.kernel import Kernel
 _TOOLS = (
     "sh cat cp mv rm mkdir rmdir ln ls chmod chown touch sleep date head tail wc tr cut sort uniq sed grep awk "
     "sha256sum base64 tee env setsid timeout tar mount umount hostname find xargs mktemp readlink dirname basename "
-    "id stat uname true false seq od ps pgrep dmesg nproc lsmod insmod lscpu kill printf test nice chrt cmp diff "
-    "ip ss nstat nft ethtool ipvsadm haproxy socat taskset sysctl modprobe sshd"
+    "df flock sync id stat uname true false seq od ps pgrep dmesg nproc lsmod insmod lscpu kill printf test nice chrt "
+    "cmp diff ip ss nstat nft ethtool ipvsadm haproxy socat taskset sysctl modprobe sshd"
 )
 _REQUIRED = (
     "sh cat mkdir rm mv sleep date awk sed grep tar mount insmod ip ss nstat ethtool ipvsadm haproxy socat taskset "
-    "sysctl sha256sum base64 sshd"
+    "sysctl sha256sum base64 flock sshd"
 )
 
 # Opened by name at run time, so ldd does not show them: glibc's lookup of users (before 2.34), and the halves of sshd

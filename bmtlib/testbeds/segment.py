@@ -7,7 +7,7 @@ Layer-2 segment; and its answers must not come back through the director.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bmtlib.errors import MachineError
 from bmtlib.hosts.every import every, good
@@ -34,18 +34,22 @@ done
 _ARP = f'timeout --signal=INT {_ARP_S} arping -b -I "$1" "$2"; true'
 
 
-def check_segment(bed: Bed, vip: str) -> None:
-    """MachineError with all that is wrong: web hosts behind a router, a VIP that is taken, answers by the director."""
+def check_segment(bed: Bed, vip: str, *, kinds: Collection[str] = ("l2dsr",)) -> None:
+    """MachineError with all that is wrong: web hosts behind a router, a VIP that is taken, answers by the director.
+
+    `kinds` of arms: only Direct Server Return wants more than a free VIP, and only that on Layer 2 one segment.
+    """
     director, clients = bed.director, bed.role("client")
-    webs = bed.role("web")
-    behind = {web.name: gateway for web in webs if (gateway := _gateway(director, web.addresses["back"]))}
+    webs = bed.role("web") if {"l2dsr", "l3dsr"} & set(kinds) else []
+    neighbours = webs if "l2dsr" in kinds else []
+    behind = {web.name: gateway for web in neighbours if (gateway := _gateway(director, web.addresses["back"]))}
     problems = [
         f"{web.name} ({web.addresses['back']}) is on another Layer-2 segment: {director.name} reaches it by way of "
         f"{behind[web.name]}. LVS rewrites MAC addresses (l2dsr), which no router passes on"
-        for web in webs
+        for web in neighbours
         if web.name in behind
     ]
-    problems += _strangers(director, [web for web in webs if web.name not in behind])
+    problems += _strangers(director, [web for web in neighbours if web.name not in behind])
     back = director.addresses["back"]
     ways = good(every(webs, lambda web: _gateway(web, clients[0].addresses["front"])))
     problems += [
