@@ -32,7 +32,8 @@ def apply(scenario: str, testbed: str, settings: tuple[str, ...], arm: str | Non
     from bmtlib.show import show_applied
 
     loaded = load(scenario, testbed, settings)
-    show_applied(fleet.apply(loaded, arm=arm, take_over="any" if break_lock else "", tell=_tell))
+    applied = fleet.apply(loaded, arm=arm, take_over="any" if break_lock else "", tell=_tell)
+    show_applied(applied, testbed)
 
 
 @click.command()

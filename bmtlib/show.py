@@ -74,7 +74,7 @@ def show_checks(checks: Sequence[Check]) -> None:
     console.print(table)
 
 
-def show_applied(applied: Applied) -> None:
+def show_applied(applied: Applied, testbed: str) -> None:
     """How many changes were made on which host, what could not be had, and how to take them back."""
     console = Console()
     if not any(applied.changes.values()):
@@ -82,7 +82,9 @@ def show_applied(applied: Applied) -> None:
     else:
         rows = [(name, len(changes), len(applied.not_applied[name])) for name, changes in applied.changes.items()]
         console.print(_table("Applied", ["host", "changes", "cannot be had"], rows))
-        console.print(Text(f"run {applied.run_id}; take back: bmt rollback {applied.run_id} --testbed ..."))
+        console.print(
+            Text(f"run {applied.run_id}; take back: bmt rollback {applied.run_id} --testbed {testbed}"), soft_wrap=True
+        )
     if applied.reboots:
         console.print(Text(f"Needs a reboot, which is yours to do: {', '.join(applied.reboots)}"))
 

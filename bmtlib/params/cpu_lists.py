@@ -1,7 +1,8 @@
-"""CPUs in YAML: a list such as `0-3,8`, or a word that stands for one."""
+"""CPUs in YAML: a list such as `0-3,8`, or a word for one; and kernel arguments, by which some are set aside."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated
 
@@ -45,3 +46,14 @@ IrqCpus = Annotated[
 ]
 RpsCpus = Annotated[str, _Text, AfterValidator(_cpus_or("all", "none")), _cpus_schema("all", "none")]
 IsolatedCpus = Annotated[str, _Text, AfterValidator(_cpus_or("proxy")), _cpus_schema("proxy")]
+
+_KERNEL_ARGUMENT = re.compile(r"[a-zA-Z][A-Za-z0-9_.:,=+/-]*", re.ASCII)
+
+
+def _check_kernel_argument(word: str) -> str:
+    if not _KERNEL_ARGUMENT.fullmatch(word):
+        raise ValueError(f"{word!r} is not a kernel argument such as 'isolcpus=1': no spaces, no quotes")
+    return word
+
+
+KernelArgument = Annotated[str, AfterValidator(_check_kernel_argument)]

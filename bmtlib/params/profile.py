@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from bmtlib.params.cpu_lists import IrqCpus, IsolatedCpus, RpsCpus
+from bmtlib.params.cpu_lists import IrqCpus, IsolatedCpus, KernelArgument, RpsCpus
 from bmtlib.params.units import Breach, Duration, Params, rules_broken
 
 _KEY = re.compile(r"(net|kernel|vm|fs)(\.[A-Za-z0-9_-]+)+", re.ASCII)
@@ -57,16 +57,6 @@ class SysctlSetting(Params):
     )
 
 
-_KERNEL_ARGUMENT = re.compile(r"[a-zA-Z][A-Za-z0-9_.:,=+/-]*", re.ASCII)
-
-
-def _check_kernel_argument(word: str) -> str:
-    if not _KERNEL_ARGUMENT.fullmatch(word):
-        raise ValueError(f"{word!r} is not a kernel argument such as 'isolcpus=1': no spaces, no quotes")
-    return word
-
-
-KernelArgument = Annotated[str, AfterValidator(_check_kernel_argument)]
 CoalesceKey = Literal["rx-usecs", "rx-frames", "tx-usecs", "tx-frames", "adaptive-rx", "adaptive-tx"]
 FlowType = Literal["tcp4", "udp4"]
 Feature = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]

@@ -10,9 +10,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bmtlib.errors import InputError
+from bmtlib.params.cpu_lists import KernelArgument
 from bmtlib.params.fleet import Ssh
 from bmtlib.params.host_words import CpuList
-from bmtlib.params.profile import KernelArgument
 from bmtlib.params.units import Breach, Params, rules_broken
 
 
