@@ -62,6 +62,7 @@ def findings(**more: Any) -> Findings:
         netns="n",
         cpus=frozenset(range(4)),
         virtual=False,
+        container=False,
         interfaces=tuple(addresses),
         addresses=addresses,
     )
