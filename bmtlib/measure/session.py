@@ -136,7 +136,7 @@ class Session:
         assert self.custody is not None
         self.ready.fleet.reconnect()
         self.custody.take_again()
-        if left := self.custody.roll_back():
+        if left := self.custody.roll_back(clean=False):
             raise MachineError(_not_given_back(left), todo=f"bmt rollback {self.run_id} --testbed ...")
         self._prepare(self.lab)
 

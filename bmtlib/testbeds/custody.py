@@ -34,18 +34,22 @@ class Custody:
         for name, lock in self.locks.items():
             self.locks[name] = acquire(lock.host, self.owner, take_over=lock.owner.token)
 
-    def roll_back(self) -> dict[str, str]:
-        """Undo the run on every host; host -> what is left and why, empty when all is as it was."""
+    def roll_back(self, *, clean: bool = True) -> dict[str, str]:
+        """Undo the run on every host; host -> what is left and why, empty when all is as it was.
+
+        With `clean` our working files go, too, and with them the lock: for the end of a run.
+        """
+
+        def undo(host: Host) -> Rolled:
+            return rollback(host, self.owner.run, clean=clean)
+
         left = {}
-        for name, done in every((lock.host for lock in self.locks.values()), self._undo).items():
+        for name, done in every((lock.host for lock in self.locks.values()), undo).items():
             if isinstance(done, BaseException):
                 left[name] = str(done)
             elif done.left:
                 left[name] = f"not undone: {'; '.join(done.left)}: {done.said}"
         return left
-
-    def _undo(self, host: Host) -> Rolled:
-        return rollback(host, self.owner.run)
 
     def release(self) -> None:
         for lock in self.locks.values():
