@@ -28,7 +28,10 @@ from bmtlib.params.scenario import Load
 from bmtlib.rundir import FORMAT, RunDir
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "docs/fleet.md")]
+DOCS = [
+    ROOT / name
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "docs/fleet.md")
+]
 DICTIONARY = (ROOT / "data/README.md").read_text()
 DEMO = ROOT / "data/demo"
 
