@@ -45,7 +45,7 @@ def test_every_program_has_its_packages() -> None:
     assert len(names) == len(set(names))
     for program in programs():
         for word in (program.name, program.debian, program.rpm):
-            assert re.fullmatch(r"[a-z0-9][a-z0-9+._-]*", word)
+            assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9+._-]*", word)
         assert all(place.startswith("/") for place in program.places[1:])
         assert program.version_option.startswith("-")
     rows = (ROOT / "bmtlib/programs.tsv").read_text().splitlines()

@@ -106,6 +106,7 @@ def arm_changes(
         )
         return {director.name: changes}
     check_web_kernels([arm], webs)
+    coming = system is not None and system.modules["ip_vs"] == "available"
     return _web_changes(arm, director, webs, network) | {
         director.name: lvs.director_changes(
             director.name,
@@ -115,8 +116,8 @@ def arm_changes(
             port=port,
             front=director.interfaces["front"],
             back=director.interfaces["back"],
-            sysctls=_sysctls_now(arm, director),
-            timeouts=_timeouts_now(arm, director),
+            sysctls=_sysctls_now(arm, director, coming=coming),
+            timeouts=_timeouts_now(arm, director, coming=coming),
         )
     }
 
@@ -162,11 +163,16 @@ def _web_changes(arm: AnyLvsArm, director: Host, webs: Sequence[Host], network: 
     return {}
 
 
-def _sysctls_now(arm: AnyLvsArm, director: Host) -> dict[str, str]:
-    """Present values, which the tuning profile or a lever may have changed since facts were gathered."""
+def _sysctls_now(arm: AnyLvsArm, director: Host, *, coming: bool) -> dict[str, str]:
+    """Present values, which the tuning profile or a lever may have changed since facts were gathered.
+
+    With `coming` LVS's module was not loaded when the host was looked at: until it is, its keys are missing.
+    """
     keys = lvs.sysctls_needed(arm, front=director.interfaces["front"], back=director.interfaces["back"])
     settings = parse_probe(director.run(probe(keys).argv).stdout)
-    if absent := [key for key in keys if settings[key].mode != "writable"]:
+    if coming:
+        settings = {key: it for key, it in settings.items() if it.value is not None or not key.startswith(lvs.KEYS)}
+    if absent := [key for key, setting in settings.items() if setting.mode != "writable"]:
         raise CaseError(
             f"{director.name} cannot be given {', '.join(absent)}: {settings[absent[0]].mode} there",
             where=f"arms: {arm.kind}",
@@ -175,10 +181,11 @@ def _sysctls_now(arm: AnyLvsArm, director: Host) -> dict[str, str]:
     return {key: setting.value or "" for key, setting in settings.items()}
 
 
-def _timeouts_now(arm: AnyLvsArm, director: Host) -> ipvsadm.TimeoutsRow | None:
+def _timeouts_now(arm: AnyLvsArm, director: Host, *, coming: bool) -> ipvsadm.TimeoutsRow | None:
     if arm.timeouts is None:
         return None
-    return ipvsadm.parse_timeouts(director.run(["ipvsadm", "-L", "--timeout"]).stdout)[0]
+    said = director.run(["ipvsadm", "-L", "--timeout"], check=not coming)
+    return lvs.TIMEOUTS if said.rc else ipvsadm.parse_timeouts(said.stdout)[0]
 
 
 def picks_by_client(arm: Arm, engine: str) -> bool:

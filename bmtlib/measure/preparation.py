@@ -13,6 +13,7 @@ from bmtlib.measure.tuning import proxy_cpus, tuning_changes
 from bmtlib.params.profile import Nginx, Profile
 from bmtlib.params.scenario import DirectArm, L2dsrArm, ProxyArm
 from bmtlib.plan import Plan
+from bmtlib.setup import lvs
 from bmtlib.setup.change import Change
 from bmtlib.setup.nginx import nginx_changes
 from bmtlib.setup.roles import install_changes, lasting_changes, opening_changes
@@ -21,7 +22,7 @@ from bmtlib.setup.system import System
 from bmtlib.setup.vip import director_vip, web_vip
 
 # Keys that are there once a kernel module is.
-_BROUGHT = {"module ip_vs": "net.ipv4.vs.", "module nf_conntrack": "net.netfilter."}
+_BROUGHT = {"module ip_vs": lvs.KEYS, "module nf_conntrack": "net.netfilter."}
 
 
 def preparation(
@@ -129,11 +130,11 @@ def _with_modules(
 
 def needs_of(plan: Plan, profile: Profile | None, system: System, *, namespace: bool) -> frozenset[str]:
     """What the plan's arms, and settings of the profile, need of a host, in the words of `install_changes`."""
-    needs, lvs = set(), has_lvs(system, namespace)
+    needs, has = set(), has_lvs(system, namespace)
     for arm in plan.scenario.arms.values():
         if isinstance(arm, ProxyArm):
             needs |= {"haproxy-build" if arm.build else "haproxy", *(["tls"] if arm.tls else [])}
-        elif isinstance(arm, L2dsrArm) and (arm.engine == "nft" or (arm.engine == "auto" and not lvs)):
+        elif isinstance(arm, L2dsrArm) and (arm.engine == "nft" or (arm.engine == "auto" and not has)):
             needs.add("nft")
         elif not isinstance(arm, DirectArm):
             needs.add("ipvs")

@@ -12,7 +12,7 @@ from bmtlib.params.arms import AnyLvsArm, LvsTimeouts
 from bmtlib.parsers.ipvsadm import TimeoutsRow
 from bmtlib.setup.change import Change, command
 from bmtlib.setup.made import made
-from bmtlib.setup.sysctl import file_of, read_key, restore_keys, sysctl_change, write_keys
+from bmtlib.setup.sysctl import file_of, new_key_change, read_key, restore_keys, sysctl_change, write_keys
 from bmtlib.setup.vip import address_change
 
 # Arm's kind -> ipvsadm's letter, and what it is called.
@@ -24,6 +24,10 @@ _SYSCTLS = {
     "expire_nodest_conn": "net.ipv4.vs.expire_nodest_conn",
     "conntrack": "net.ipv4.vs.conntrack",
 }
+KEYS = "net.ipv4.vs."  # they come with the module ip_vs
+TIMEOUTS = TimeoutsRow(
+    tcp_s=900, tcp_fin_s=120, udp_s=300
+)  # what it begins with (ip_vs_proto_tcp.c, ip_vs_proto_udp.c)
 _EXPIRE = _SYSCTLS["expire_nodest_conn"]
 _FORWARDING = "net.ipv4.ip_forward"
 _ACCEPT_REDIRECTS = "net.ipv4.conf.all.accept_redirects"
@@ -106,7 +110,8 @@ def director_changes(
 ) -> list[Change]:
     """Kernel settings first, the service last. `sysctls` (those of `sysctls_needed`) and `timeouts` are in force now.
 
-    `timeouts` may be None when the arm asks for none. Undo removes our virtual service and no other.
+    A key of LVS that is missing there comes with its module. `timeouts` may be None when the arm asks for none. Undo
+    removes our virtual service and no other.
     """
     words = FORWARD[arm.kind][1]
     changes: list[Change] = []
@@ -115,7 +120,10 @@ def director_changes(
         why = (
             "entries go with the service, so the next case begins with an empty table" if ours else "the arm's setting"
         )
-        changes += sysctl_change(host, key, value, sysctls, reason=why)
+        if key in sysctls:
+            changes += sysctl_change(host, key, value, sysctls, reason=why)
+        else:
+            changes.append(new_key_change(host, key, value, reason=why))
     if arm.timeouts is not None:
         assert timeouts is not None
         changes += _timeouts(host, arm.timeouts, timeouts)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bmtlib.errors import ParseError
-from bmtlib.setup.change import Change, Command, command
+from bmtlib.setup.change import Change, Command, Scope, command
+from bmtlib.setup.kernel_keys import find
 
 # Global on some kernel although visible and writable in a namespace: a lab must leave them alone.
 _NEVER_NAMESPACED = frozenset({"net.netfilter.nf_conntrack_max", "net.nf_conntrack_max", "net.ipv4.tcp_mem"})
@@ -136,7 +137,7 @@ def sysctl_change(host: str, key: str, want: str, now: Mapping[str, str], *, rea
             undo=restore_keys({key: before}),
             check=read_key(key),
             expect=want,
-            scope="netns",
+            scope=scope_of(key),
             reason=reason,
             lasting=True,  # not by itself: where the profile is to stay, a file of ours sets it again at boot
         )
@@ -155,9 +156,21 @@ def new_key_change(host: str, key: str, want: str, *, reason: str = "") -> Chang
         undo=command("true"),
         check=read_key(key),
         expect=want,
-        scope="netns",
+        scope=scope_of(key),
         reason=reason,
     )
+
+
+def scope_of(key: str) -> Scope:
+    """How far a key reaches on a host that has a kernel of its own.
+
+    >>> scope_of("net.core.somaxconn"), scope_of("net.core.netdev_max_backlog"), scope_of("vm.swappiness")
+    ('netns', 'host', 'machine')
+    """
+    known = find(key)
+    if known is None:
+        return "netns" if key.startswith("net.") else "machine"
+    return "host" if known.scope == "netns-readonly" else known.scope
 
 
 def tuning(
