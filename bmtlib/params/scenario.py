@@ -12,9 +12,10 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from bmtlib.params.arms import KINDS, AnyLvsArm, Arm, DirectArm, Kind, L2dsrArm, L3dsrArm, LvsArm, NatArm, ProxyArm
 from bmtlib.params.claim import Claim, claim_breaches
 from bmtlib.params.document import closest
-from bmtlib.params.factors import Concurrency, Factors, Level, Slug, combinations, slug, varies
+from bmtlib.params.factors import Factors, Level, Slug, combinations, slug, varies
 from bmtlib.params.lever import Lever, director_tuning
-from bmtlib.params.units import Breach, FileSize, Params, rules_broken
+from bmtlib.params.load import Load
+from bmtlib.params.units import Breach, Params, rules_broken
 
 __all__ = [
     "KINDS",
@@ -35,42 +36,6 @@ __all__ = [
 # A run of so many cases takes days: rather a typing error in a list of levels than a wish.
 _MOST_CASES = 10_000
 _INT_MAX = 2**31 - 1
-
-
-class Load(Params):
-    """What all clients together ask for in one case. One of `requests` and `seconds` says when it ends."""
-
-    engine: Literal["ab"] = Field(
-        default="ab", description="The load generator: ab is Apache Bench, as in the seed study."
-    )
-    concurrency: Concurrency = Field(description="Connections open at one time, over all clients together (ab -c).")
-    requests: int | None = Field(
-        default=None, ge=1, le=_INT_MAX, description="End after this many, over all clients (ab -n)."
-    )
-    seconds: int | None = Field(
-        default=None, ge=1, le=86_400, description="End after this time (ab -t, which knows whole seconds only)."
-    )
-    warmup_seconds: int = Field(
-        default=1, ge=0, le=3600, description="Load before the measurement, not counted; 0 for none."
-    )
-    keepalive: bool = Field(
-        default=False, description="Several requests per connection (ab -k). Without: one, as in the seed."
-    )
-    ignore_socket_errors: bool = Field(
-        default=True, description="Go on after a connection error (ab -r); without, one error ends the whole client."
-    )
-    timeout_s: int = Field(default=30, ge=1, le=86_400, description="Seconds that ab waits for an answer (ab -s).")
-    file_size: FileSize = Field(default=5120, description="Size of the file that is asked for, e.g. 5 KiB.")
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        if (self.requests is None) == (self.seconds is None):
-            found = "neither" if self.requests is None else "both; write null for the one that shall not count"
-            raise rules_broken([((), f"needs exactly one of 'requests' and 'seconds', found {found}")])
-        if self.requests is not None and self.concurrency > self.requests:
-            why = f"{self.concurrency} is more than the {self.requests} requests: ab refuses that"
-            raise rules_broken([(("concurrency",), why)])
-        return self
 
 
 _ARM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}", re.ASCII)
