@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import pkgutil
 import re
 import subprocess
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import read_tables
 from bmtlib.cli import main
-from bmtlib.measure import case, in_place, lvs_guards, outcome, preflight, runner
+from bmtlib.measure import case, guards, in_place, outcome, preflight, runner
+from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.probes import PROBES
 from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import names, profile_sets
@@ -108,16 +111,15 @@ def test_keys_of_run_json() -> None:
 
 def test_keys_of_case_json() -> None:
     written = keys(case, in_place, outcome.request_counts)
-    rows_of = (outcome.ClientOutcome, outcome.Guard)
+    rows_of = (outcome.ClientOutcome, Guard)
     written |= {field.name for kind in rows_of for field in fields(kind)} | set(Load.model_fields)
     same(parts(section("case.json")), written)
 
 
 def test_statuses_phases_guards_and_proofs() -> None:
-    guards = (
-        arguments(outcome, "Guard", "_graded") | arguments(case, "Guard") | arguments(lvs_guards, "Guard", "_known")
-    )
-    same(listed(section("Guards")), guards)
+    rooms = [import_module(f"{guards.__name__}.{room.name}") for room in pkgutil.iter_modules(guards.__path__)]
+    found = {name for room in (case, *rooms) for name in arguments(room, "Guard", "graded", "_known")}
+    same(listed(section("Guards")), found)
     same(listed(section("Proofs")), arguments(preflight, "Proof"))
     events = quoted(section("events.jsonl"))
     assert arguments(case, "_phase") <= events

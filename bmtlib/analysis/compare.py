@@ -236,7 +236,8 @@ def _seed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def df_guards(tables: Tables) -> pd.DataFrame:
     """All that is to be said against cases: guards that did not pass, and cases that are not done; in the plan's order.
 
-    case, arm, block; name: the guard, or "case"; verdict: mark, reject, or the case's status; value, limit, text
+    case, arm, block; name: the guard, or "case"; verdict: mark, reject, or the case's status; value, limit, text,
+    evidence
     """
     cases = tables.cases[["case", "arm", "block", "index"]]
     marks = tables.guards[tables.guards["verdict"] != "ok"]
@@ -249,6 +250,7 @@ def df_guards(tables: Tables) -> pd.DataFrame:
             "value": np.nan,
             "limit": np.nan,
             "text": not_done["error"].fillna(""),
+            "evidence": None,
         }
     ).astype(COLUMNS["guards"])
     found = cases.merge(pd.concat([ended, marks]) if len(marks) else ended, on="case")

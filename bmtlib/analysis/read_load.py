@@ -79,7 +79,11 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
 
 
 def guard_rows(records: dict[str, Row]) -> list[Row]:
-    return [{"case": case_id, **guard} for case_id, record in records.items() for guard in record.get("guards") or []]
+    return [
+        {**guard, "case": case_id, "evidence": "; ".join(guard.get("evidence") or []) or None}
+        for case_id, record in records.items()
+        for guard in record.get("guards") or []
+    ]
 
 
 def client_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:

@@ -59,6 +59,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "value": _REAL,
         "limit": _REAL,
         "text": _TEXT,
+        "evidence": _TEXT,
     },
     "clients": {
         "case": _TEXT,

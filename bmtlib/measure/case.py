@@ -12,10 +12,13 @@ from bmtlib.hosts.host import WORK, each
 from bmtlib.measure import outcome, preflight
 from bmtlib.measure.arms import picks_by_client
 from bmtlib.measure.barrier import run_together, start_instant_ns
+from bmtlib.measure.guards.director import director_idle, vcpus
+from bmtlib.measure.guards.guard import Guard
+from bmtlib.measure.guards.load import load_guards
+from bmtlib.measure.guards.lvs import lvs_guards
 from bmtlib.measure.in_place import InPlace
 from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
 from bmtlib.measure.looks import Looks
-from bmtlib.measure.lvs_guards import lvs_guards
 from bmtlib.measure.probes import LVS_SETTLED
 from bmtlib.measure.scripts import load_script
 from bmtlib.measure.session import Session
@@ -202,7 +205,7 @@ class CaseRun:
         }
         run_together(self.lab.hosts, scripts, timeout_s=seconds + self.case.load.timeout_s + 10)
 
-    def _drain(self) -> outcome.Guard:
+    def _drain(self) -> Guard:
         """Wait until no client's connection is open anywhere (TIME_WAIT lasts 60 s and does no work)."""
         waiting, front = list(self.lab.hosts.values()), self.session.plan.testbed.network.front
         deadline = time.monotonic() + _DRAIN_DEADLINE_S
@@ -216,7 +219,8 @@ class CaseRun:
         if self.engine == "ipvs":  # here, so that the director does not have to wait behind the probe of its CPUs
             self.lab.director.run(["sh", "-c", LVS_SETTLED])
         text = f"{left} connections still open before the load" if waiting else "all connections closed before the load"
-        return outcome.Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
+        # Asked of the kernel by ss, and not kept: there is no raw file to point at.
+        return Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
 
     def _load(self) -> list[Any]:
         self.record["clock"] = self.lab.clocks()
@@ -250,7 +254,7 @@ class CaseRun:
         if window is not None:
             record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
             record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
-        guards = outcome.guards(self.case.load, clients, window, record["requests"])
+        guards = load_guards(self.case.load, clients, window, record["requests"])
         guards += lvs_guards(
             self.case.settings,
             self.engine,
@@ -260,9 +264,9 @@ class CaseRun:
             clients=clients,
             window=window,
         )
-        guards += outcome.vcpus(self.lab.director.cpus, self.lab.placement.director) if self.lab.about else []
+        guards += vcpus(self.lab.director.cpus, self.lab.placement.director) if self.lab.about else []
         if self.case.kind == "direct" and self.lab.placement.separate:
-            idle = outcome.director_idle(files[self.lab.director.name], self.lab.director.cpus)
+            idle = director_idle(files[self.lab.director.name], self.lab.director.cpus)
             guards += [idle] if idle else []
         record["guards"] += outcome.as_rows(guards)
         died = [

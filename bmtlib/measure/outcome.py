@@ -1,39 +1,14 @@
-"""What one case's raw files say: each client's requests, the common window, and the guards that judge the case.
-
-Pure: file contents in, rows out. A guard either passes ("ok"), leaves a mark in the report ("mark") or makes the case
-unfit for comparison ("reject"); each carries the figure it judged.
-"""
+"""What one case's raw files say: each client's requests, and the common window. Pure: file contents in, rows out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bmtlib.errors import ParseError
-from bmtlib.measure.load import ClientLoad, request_cap
-from bmtlib.params.scenario import Load
-from bmtlib.parsers import ab, nstat, stat
-
-Verdict = Literal["ok", "mark", "reject"]
-
-FAILED_SHARE_MARK = 0.001  # more than one failed request in a thousand is worth a word
-FAILED_SHARE_REJECT = 0.05
-OVERLAP_REJECT = 0.80  # of the window, the part in which all clients were at work
-OVERLAP_MARK = 0.95
-SKEW_MARK_MS = 50.0
-FOREIGN_SHARE_MARK = 0.10  # of the director's CPU time, spent while nobody asked it
-
-_CPU_TIME = (
-    "user_ticks",
-    "nice_ticks",
-    "system_ticks",
-    "idle_ticks",
-    "iowait_ticks",
-    "irq_ticks",
-    "softirq_ticks",
-    "steal_ticks",
-)
+from bmtlib.measure.load import ClientLoad
+from bmtlib.parsers import ab, nstat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +31,6 @@ class ClientOutcome:
     opened: int | None
     document_bytes: int | None
     said: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Guard:
-    name: str
-    verdict: Verdict
-    value: float | None
-    limit: float | None
-    text: str
 
 
 def client_outcome(
@@ -198,101 +164,6 @@ def request_counts(clients: Sequence[ClientOutcome], *, keepalive: bool) -> dict
     }
 
 
-def guards(
-    load: Load, clients: Sequence[ClientOutcome], window: Window | None, requests: Mapping[str, int | None]
-) -> list[Guard]:
-    """Judge one case by its own figures."""
-    found = [_answers(requests), _lengths(load, clients), _accounting(load, requests)]
-    if window is not None:
-        found.append(
-            _graded(
-                "overlap",
-                1 - window.overlap,
-                1 - OVERLAP_MARK,
-                1 - OVERLAP_REJECT,
-                "of the window not all clients were at work",
-            )
-        )
-        mark: Verdict = "mark" if window.skew_ms > SKEW_MARK_MS else "ok"
-        text = f"the clients started within {window.skew_ms:.1f} ms"
-        found.append(Guard(name="skew", verdict=mark, value=window.skew_ms, limit=SKEW_MARK_MS, text=text))
-    if load.seconds is not None:
-        cap = request_cap(load.seconds)
-        most = max((client.completed + client.failed for client in clients), default=0)
-        hit = most >= cap
-        text = f"a client made {most} requests" + (": it stopped at ab's -n, before the time was over" if hit else "")
-        found.append(Guard(name="time-limit", verdict="reject" if hit else "ok", value=most, limit=cap, text=text))
-    return found
-
-
-def director_idle(files: Mapping[str, bytes], cpus: Collection[int]) -> Guard | None:
-    """In arm `direct` nobody asks the director: what its CPUs do meanwhile is foreign work, in the other arms too.
-
-    `files` are the director's of the case; None when its `stat` probe, or one of `cpus`, is missing.
-    """
-    idle, total = 0, 0
-    try:
-        before, after = (
-            {row["cpu"]: row for row in stat.parse(files[f"stat.{moment}.txt"].decode(errors="replace"))}
-            for moment in ("before", "after")
-        )
-        for cpu in cpus:
-            spent = {field: after[cpu][field] - before[cpu][field] for field in _CPU_TIME}  # type: ignore[literal-required]
-            idle += spent["idle_ticks"] + spent["iowait_ticks"]
-            total += sum(spent.values())
-    except KeyError:
-        return None
-    share = 1 - idle / total if total else 0.0
-    verdict: Verdict = "mark" if share > FOREIGN_SHARE_MARK else "ok"
-    text = f"the director's CPUs were busy {share:.0%} of the time without a request for it"
-    return Guard(name="director-idle", verdict=verdict, value=round(share, 4), limit=FOREIGN_SHARE_MARK, text=text)
-
-
-def vcpus(virtual: Collection[int], real: Collection[int]) -> list[Guard]:
-    """Virtual CPUs that take turns on fewer real ones: a guest counts as busy the time in which it waits for its turn.
-
-    >>> vcpus({0, 1}, {3})[0].text
-    '2 virtual CPUs share 1 real: CPU time in the guest includes waiting for each other'
-    """
-    verdict: Verdict = "mark" if len(virtual) > len(real) else "ok"
-    text = f"{len(virtual)} virtual CPUs share {len(real)} real: CPU time in the guest includes waiting for each other"
-    if verdict == "ok":
-        text = f"{len(virtual)} virtual CPUs on {len(real)} real"
-    return [Guard(name="vcpus", verdict=verdict, value=len(virtual), limit=len(real), text=text)]
-
-
-def _graded(name: str, value: float, mark: float, reject: float, text: str) -> Guard:
-    verdict: Verdict = "reject" if value > reject else "mark" if value > mark else "ok"
-    limit = reject if verdict == "reject" else mark
-    return Guard(name=name, verdict=verdict, value=round(value, 6), limit=round(limit, 6), text=f"{value:.2%} {text}")
-
-
-def _answers(requests: Mapping[str, int | None]) -> Guard:
-    sent, failed = requests["sent"] or 0, requests["failed"] or 0
-    if not requests["completed"]:
-        return Guard(name="answers", verdict="reject", value=0, limit=1, text="no request was answered rightly")
-    return _graded("answers", failed / sent, FAILED_SHARE_MARK, FAILED_SHARE_REJECT, "of the requests failed")
-
-
-def _lengths(load: Load, clients: Sequence[ClientOutcome]) -> Guard:
-    size = int(load.file_size)
-    wrong = [client.host for client in clients if client.status == "done" and client.document_bytes != size]
-    what = f"the first answer to {', '.join(wrong)} did not have" if wrong else "first answers had"
-    text = f"{what} {size} bytes"
-    return Guard(name="length", verdict="mark" if wrong else "ok", value=len(wrong), limit=0, text=text)
-
-
-def _accounting(load: Load, requests: Mapping[str, int | None]) -> Guard:
-    """The kernel's count of connections against ab's count of requests: what was in flight must fit the concurrency."""
-    cut_off = requests["cut_off"]
-    if cut_off is None:
-        why = "keep-alive" if load.keepalive else "a client lacks the probe nstat"
-        return Guard(name="accounting", verdict="ok", value=None, limit=None, text=f"not counted ({why})")
-    most = load.concurrency if load.seconds is not None else 0
-    right = 0 <= cut_off <= most
-    text = f"{requests['opened']} connections opened, {requests['sent']} requests ended, {cut_off} in flight at the end"
-    return Guard(name="accounting", verdict="ok" if right else "mark", value=cut_off, limit=most, text=text)
-
-
-def as_rows(items: Sequence[ClientOutcome] | Sequence[Guard]) -> list[dict[str, Any]]:
+def as_rows(items: Sequence[Any]) -> list[dict[str, Any]]:
+    """Clients, or guards, as case.json has them."""
     return [asdict(item) for item in items]

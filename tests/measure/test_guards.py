@@ -8,17 +8,11 @@ from typing import Any
 
 import pytest
 
+from bmtlib.measure.guards.director import director_idle
+from bmtlib.measure.guards.guard import Guard
+from bmtlib.measure.guards.load import load_guards
 from bmtlib.measure.load import request_cap
-from bmtlib.measure.outcome import (
-    ClientOutcome,
-    Guard,
-    Window,
-    as_rows,
-    director_idle,
-    guards,
-    request_counts,
-    window_of,
-)
+from bmtlib.measure.outcome import ClientOutcome, Window, as_rows, request_counts, window_of
 from bmtlib.params.scenario import Load
 
 LOAD = Load(concurrency=200, seconds=5)
@@ -119,7 +113,7 @@ def judge(
     overlap: float = 1.0,
 ) -> Guard:
     window = Window(start_epoch_s=100.0, end_epoch_s=105.0, skew_ms=skew_ms, overlap=overlap)
-    found = guards(load, clients or [client()], window, requests or counts())
+    found = load_guards(load, clients or [client()], window, requests or counts())
     assert len({guard.name for guard in found}) == len(found)
     (guard,) = [guard for guard in found if guard.name == name]
     assert guard.text
@@ -128,13 +122,13 @@ def judge(
 
 def test_all_is_well() -> None:
     window = Window(start_epoch_s=100.0, end_epoch_s=105.0, skew_ms=1.0, overlap=0.99)
-    found = guards(LOAD, [client()], window, counts())
+    found = load_guards(LOAD, [client()], window, counts())
     assert [guard.name for guard in found] == ["answers", "length", "accounting", "overlap", "skew", "time-limit"]
     assert {guard.verdict for guard in found} == {"ok"}
 
 
 def test_without_a_window_there_is_nothing_to_say_about_time() -> None:
-    found = guards(LOAD, [client(seconds=None)], None, counts(sent=0))
+    found = load_guards(LOAD, [client(seconds=None)], None, counts(sent=0))
     assert {guard.name: guard.verdict for guard in found}["answers"] == "reject"
     assert not {"overlap", "skew"} & {guard.name for guard in found}
 
@@ -178,7 +172,7 @@ def test_time_limit() -> None:
         assert (guard.verdict, guard.value, guard.limit) == (verdict, most, cap)
     counted = Load(concurrency=200, requests=1000)
     window = Window(start_epoch_s=100.0, end_epoch_s=105.0, skew_ms=1.0, overlap=0.99)
-    assert "time-limit" not in [guard.name for guard in guards(counted, [client()], window, counts())]
+    assert "time-limit" not in [guard.name for guard in load_guards(counted, [client()], window, counts())]
 
 
 @pytest.mark.parametrize(
@@ -248,4 +242,4 @@ def test_the_idle_director_that_was_not_asked() -> None:
 
 def test_rows() -> None:
     (row,) = as_rows([judge("skew")])
-    assert set(row) == {"name", "verdict", "value", "limit", "text"}
+    assert set(row) == {"name", "verdict", "value", "limit", "text", "evidence"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from bmtlib.measure.lvs_guards import lvs_guards
-from bmtlib.measure.outcome import ClientOutcome, Guard, Window
+from bmtlib.measure.guards.guard import Guard
+from bmtlib.measure.guards.lvs import lvs_guards
+from bmtlib.measure.outcome import ClientOutcome, Window
 from bmtlib.params.arms import Arm, DirectArm, L2dsrArm, L3dsrArm, LvsTimeouts, NatArm, ProxyArm
 
 SERVICE = "192.168.16.100:80"

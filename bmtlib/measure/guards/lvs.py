@@ -9,14 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bmtlib.errors import ParseError
+from bmtlib.measure.guards.guard import Guard, Verdict
 from bmtlib.measure.limits import CLOSED_ENTRY_S, closed_entry_s
-from bmtlib.measure.outcome import ClientOutcome, Guard, Verdict, Window, growth
+from bmtlib.measure.outcome import ClientOutcome, Window, growth
 from bmtlib.params.arms import LvsTimeouts
 from bmtlib.params.scenario import AnyLvsArm, Arm, DirectArm, ProxyArm
 from bmtlib.parsers import ip_vs_percpu, ipvsadm
 
 # Of the connections that the clients opened, those that LVS may count differently, beside segments sent again.
 COUNT_SHARE_MARK = 0.001
+
+_COUNTS = ("director/ipvsadm_stats.after.txt Conns", "director/ip_vs_percpu.after.txt", "client*/nstat.after.txt")
+_TABLE = ("director/ipvsadm.after.txt ActiveConn, InActConn", "director/ipvsadm_timeouts.before.txt")
 
 Files = Mapping[str, Mapping[str, bytes]]  # of a case: by host, by name
 
@@ -62,9 +66,16 @@ def _settings(arm: AnyLvsArm, engine: str) -> Guard:
         verdict: Verdict = "mark" if asked else "ok"
         text = "nft picks the web host by a hash of the client's address and port, and keeps no connections"
         text += f"; it has no {words}" if asked else ""
-        return Guard(name="engine", verdict=verdict, value=len(asked), limit=0, text=text)
+        return Guard(
+            name="engine",
+            verdict=verdict,
+            value=len(asked),
+            limit=0,
+            text=text,
+            evidence=("plan.json", "case.json engine"),
+        )
     text = f"LVS with {words or 'scheduler rr and its other settings as they are'}"
-    return Guard(name="engine", verdict="ok", value=0, limit=0, text=text)
+    return Guard(name="engine", verdict="ok", value=0, limit=0, text=text, evidence=("plan.json", "case.json engine"))
 
 
 def _word(value: object) -> str:
@@ -118,7 +129,7 @@ def _count(counted: _Counted, clients: Sequence[ClientOutcome], files: Files) ->
     if len(opened) < len(clients) or len(again) < len(clients):
         verdict: Verdict = "ok" if len(set(own)) == 1 else "mark"
         text += "; the clients' connections are not known (a client lacks the probe nstat)"
-        return Guard(name="ipvs-count", verdict=verdict, value=None, limit=None, text=text)
+        return Guard(name="ipvs-count", verdict=verdict, value=None, limit=None, text=text, evidence=_COUNTS)
     ended = sum(client.completed + client.failed for client in clients)
     limit = sum(again) + int(COUNT_SHARE_MARK * sum(opened))
     off = max(max(own) - min(own), max(own) - sum(opened), min(ended, sum(opened)) - min(own), 0)
@@ -126,7 +137,9 @@ def _count(counted: _Counted, clients: Sequence[ClientOutcome], files: Files) ->
         f", the clients opened {sum(opened):,}, of which {ended:,} ended; {off:,} out of that range, {limit:,} may be "
         f"({sum(again):,} segments were sent again, and {COUNT_SHARE_MARK:.1%})"
     )
-    return Guard(name="ipvs-count", verdict="mark" if off > limit else "ok", value=off, limit=limit, text=text)
+    return Guard(
+        name="ipvs-count", verdict="mark" if off > limit else "ok", value=off, limit=limit, text=text, evidence=_COUNTS
+    )
 
 
 def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
@@ -179,7 +192,9 @@ def _thresholds(
         )
     if not upper:
         text += "; there is no threshold"
-        return Guard(name="ipvs-thresholds", verdict="ok", value=most, limit=None, text=text)
+        return Guard(name="ipvs-thresholds", verdict="ok", value=most, limit=None, text=text, evidence=_TABLE)
     full = sorted(server for server, count in tables.after.items() if count >= upper)
     text += f"; upper_threshold {upper:,}" + (f" was reached by {', '.join(full)}" if full else " was not reached")
-    return Guard(name="ipvs-thresholds", verdict="mark" if full else "ok", value=most, limit=upper, text=text)
+    return Guard(
+        name="ipvs-thresholds", verdict="mark" if full else "ok", value=most, limit=upper, text=text, evidence=_TABLE
+    )

@@ -1,0 +1,41 @@
+"""What a guard is: one figure of a case, the limit that it was judged by, and the evidence that it stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["ok", "mark", "reject"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """`value` is what was judged, `limit` the nearest limit that it passed or kept; None where nothing was measured.
+
+    `evidence`: the counters and raw files that prove it, as `host/file counter` (host `*`: each that has it).
+    """
+
+    name: str
+    verdict: Verdict
+    value: float | None
+    limit: float | None
+    text: str
+    evidence: tuple[str, ...] = ()
+
+
+def graded(name: str, value: float, mark: float, reject: float, text: str, evidence: tuple[str, ...] = ()) -> Guard:
+    """A share that marks a case above one limit and rejects it above another.
+
+    >>> graded("answers", 0.002, 0.001, 0.05, "of the requests failed").text
+    '0.20% of the requests failed'
+    """
+    verdict: Verdict = "reject" if value > reject else "mark" if value > mark else "ok"
+    limit = reject if verdict == "reject" else mark
+    return Guard(
+        name=name,
+        verdict=verdict,
+        value=round(value, 6),
+        limit=round(limit, 6),
+        text=f"{value:.2%} {text}",
+        evidence=evidence,
+    )

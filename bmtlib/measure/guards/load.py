@@ -1,0 +1,86 @@
+"""Guards on the load itself: what was answered, whether every request is accounted for, and when clients worked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bmtlib.measure.guards.guard import Guard, Verdict, graded
+from bmtlib.measure.load import request_cap
+from bmtlib.measure.outcome import ClientOutcome, Window
+from bmtlib.params.scenario import Load
+
+FAILED_SHARE_MARK = 0.001  # more than one failed request in a thousand is worth a word
+FAILED_SHARE_REJECT = 0.05
+OVERLAP_REJECT = 0.80  # of the window, the part in which all clients were at work
+OVERLAP_MARK = 0.95
+SKEW_MARK_MS = 50.0
+
+# What the load generators left: their reports, and the instants noted beside them.
+_REPORTS = ("case.json clients[].completed", "case.json clients[].failed", "client*/ab.txt")
+_TIMES = ("case.json clients[].start_epoch_s", "case.json clients[].seconds", "client*/ab.start")
+_OPENED = ("client*/nstat.before.txt TcpActiveOpens", "client*/nstat.after.txt TcpActiveOpens")
+
+
+def load_guards(
+    load: Load, clients: Sequence[ClientOutcome], window: Window | None, requests: Mapping[str, int | None]
+) -> list[Guard]:
+    """Judge one case by its own figures."""
+    found = [_answers(requests), _lengths(load, clients), _accounting(load, requests)]
+    if window is not None:
+        found.append(
+            graded(
+                "overlap",
+                1 - window.overlap,
+                1 - OVERLAP_MARK,
+                1 - OVERLAP_REJECT,
+                "of the window not all clients were at work",
+                evidence=_TIMES,
+            )
+        )
+        mark: Verdict = "mark" if window.skew_ms > SKEW_MARK_MS else "ok"
+        text = f"the clients started within {window.skew_ms:.1f} ms"
+        found.append(
+            Guard(name="skew", verdict=mark, value=window.skew_ms, limit=SKEW_MARK_MS, text=text, evidence=_TIMES[:1])
+        )
+    if load.seconds is not None:
+        cap = request_cap(load.seconds)
+        most = max((client.completed + client.failed for client in clients), default=0)
+        hit = most >= cap
+        text = f"a client made {most} requests" + (": it stopped at ab's -n, before the time was over" if hit else "")
+        verdict: Verdict = "reject" if hit else "ok"
+        found.append(Guard(name="time-limit", verdict=verdict, value=most, limit=cap, text=text, evidence=_REPORTS[:2]))
+    return found
+
+
+def _answers(requests: Mapping[str, int | None]) -> Guard:
+    sent, failed = requests["sent"] or 0, requests["failed"] or 0
+    if not requests["completed"]:
+        text = "no request was answered rightly"
+        return Guard(name="answers", verdict="reject", value=0, limit=1, text=text, evidence=_REPORTS)
+    return graded("answers", failed / sent, FAILED_SHARE_MARK, FAILED_SHARE_REJECT, "of the requests failed", _REPORTS)
+
+
+def _lengths(load: Load, clients: Sequence[ClientOutcome]) -> Guard:
+    size = int(load.file_size)
+    wrong = [client.host for client in clients if client.status == "done" and client.document_bytes != size]
+    what = f"the first answer to {', '.join(wrong)} did not have" if wrong else "first answers had"
+    text = f"{what} {size} bytes"
+    evidence = ("case.json clients[].document_bytes",)
+    return Guard(
+        name="length", verdict="mark" if wrong else "ok", value=len(wrong), limit=0, text=text, evidence=evidence
+    )
+
+
+def _accounting(load: Load, requests: Mapping[str, int | None]) -> Guard:
+    """The kernel's count of connections against ab's count of requests: what was in flight must fit the concurrency."""
+    cut_off = requests["cut_off"]
+    if cut_off is None:
+        why = "keep-alive" if load.keepalive else "a client lacks the probe nstat"
+        return Guard(name="accounting", verdict="ok", value=None, limit=None, text=f"not counted ({why})")
+    most = load.concurrency if load.seconds is not None else 0
+    right = 0 <= cut_off <= most
+    text = f"{requests['opened']} connections opened, {requests['sent']} requests ended, {cut_off} in flight at the end"
+    verdict: Verdict = "ok" if right else "mark"
+    return Guard(
+        name="accounting", verdict=verdict, value=cut_off, limit=most, text=text, evidence=(*_OPENED, *_REPORTS[:2])
+    )
