@@ -18,6 +18,7 @@ LAYERS = {
     "bmtlib.parsers": "ground",
     "bmtlib.params": "pure",
     "bmtlib.plan": "pure",
+    "bmtlib.stats": "pure",
     "bmtlib.setup": "pure",
     "bmtlib.measure.capacity": "pure",
     "bmtlib.measure.client_means": "pure",

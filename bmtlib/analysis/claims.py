@@ -17,10 +17,10 @@ from bmtlib.analysis.costs import separable
 from bmtlib.analysis.metrics import METRICS, About, df_metrics
 from bmtlib.analysis.naming import level, number, ratio_text
 from bmtlib.analysis.schema import FACTOR_COLUMNS
-from bmtlib.analysis.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
 from bmtlib.params.claim import Cases, Claim
+from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
 
 Verdict = Literal["supported", "not supported", "undecided"]
 FEWEST_FOR_COUNTS = 2

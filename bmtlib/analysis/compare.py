@@ -28,13 +28,13 @@ from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.naming import level
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.settings import df_settings
-from bmtlib.analysis.stats import Estimate, estimate, paired_ratio, verdict
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.params.paths import project_root
 from bmtlib.params.units import size_text
+from bmtlib.stats import Estimate, estimate, paired_ratio, verdict
 
 __all__ = [
     "MEASURES",

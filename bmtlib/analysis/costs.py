@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bmtlib.analysis.stats import estimate
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import BUSY_KINDS, df_trials, done, once, records, summarised, with_keys
+from bmtlib.stats import estimate
 
 _IDLE_KINDS = ("idle", "iowait")
 

@@ -6,11 +6,11 @@ import pandas as pd
 
 from bmtlib.analysis.compare import df_guards, df_ratio, df_waits
 from bmtlib.analysis.naming import level, percent
-from bmtlib.analysis.stats import FEWEST_BLOCKS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import BUSY_KINDS, done
 from bmtlib.cpus import to_list
 from bmtlib.parsers.stat import TICKS_PER_S
+from bmtlib.stats import FEWEST_BLOCKS
 
 _LONG_S = 60.0  # TIME_WAIT lasts as long; connection tables and port ranges fill up on this scale
 _FEW_TICKS = 50  # of the director's CPU time in a case: below, one tick is worth 2 % of it

@@ -9,9 +9,9 @@ import pandas as pd
 
 from bmtlib.analysis.drops import PLACES, lost_by_case
 from bmtlib.analysis.schema import COLUMNS
-from bmtlib.analysis.stats import estimate, paired_ratio, verdict
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once
+from bmtlib.stats import estimate, paired_ratio, verdict
 
 # Factors that are settings of the director or of what runs on it.
 SETTINGS = ("threads", "queues", "lever")

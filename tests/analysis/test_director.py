@@ -13,9 +13,9 @@ import pytest
 from bmtlib.analysis.drops import PLACES, SIGNS, df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.settings import df_settings
-from bmtlib.analysis.stats import spread, spread_ratio
 from bmtlib.analysis.tables import Tables
 from bmtlib.plan import Case
+from bmtlib.stats import spread, spread_ratio
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "ip_vs_percpu"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bmtlib.analysis.stats import bootstrap_interval, estimate, paired_ratio, student_interval, verdict
+from bmtlib.stats import bootstrap_interval, estimate, paired_ratio, student_interval, verdict
 
 
 def test_the_median_lies_in_its_interval_and_the_interval_holds_the_bootstrap() -> None:
