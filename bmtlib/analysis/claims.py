@@ -1,24 +1,26 @@
 """The verdicts on a scenario's claims, each by the same rule, and the evidence in one sentence.
 
-A quantity decides when its whole 95 % interval lies on one side of the claim's limit. Counts have no interval: they
-decide when all blocks lie on one side. What neither supports nor refutes a claim leaves it undecided, with the reason.
+A quantity decides when its whole 95 % interval lies where the claim says, or wholly elsewhere. Counts have no interval:
+they decide when all blocks do. What neither supports nor refutes a claim leaves it undecided, with the reason; so do
+cases of which too many are left out (see `used`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from bmtlib.analysis.costs import separable
 from bmtlib.analysis.metrics import METRICS, About, df_metrics
-from bmtlib.analysis.naming import level, number, ratio_text
+from bmtlib.analysis.naming import blocks_text, level, number, ratio_text
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
+from bmtlib.analysis.used import used
 from bmtlib.params.claim import Cases, Claim
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
 
@@ -41,39 +43,55 @@ class _Seen:
 def df_claims(tables: Tables) -> pd.DataFrame:
     """One row per claim of the scenario, in its order.
 
-    claim, source: its own words; metric; of, over: the cases in words (over: empty without); is, limit
+    claim, source: its own words; metric; of, over: the cases in words (over: empty without); is, limit, margin (with
+        `within`, else missing)
     estimate: median over blocks of the value, or of the ratio of / over; low, high: 95 % interval, missing for counts
         and below three blocks; n: blocks
     verdict: supported, not supported, undecided; evidence: a sentence with the figures and the reason
     """
-    rows = []
-    for claim in tables.claims:
-        seen = _look(tables, claim)
-        verdict, why = _verdict(claim, seen, _unable(tables, claim))
-        rows.append(
-            {
-                "claim": claim.text,
-                "verdict": verdict,
-                "evidence": _evidence(claim, seen, why),
-                "metric": claim.metric,
-                "of": _words(claim.of),
-                "over": _words(claim.over) if claim.over else "",
-                "is": claim.is_,
-                "limit": claim.limit,
-                "estimate": seen.found.median,
-                "low": seen.found.low,
-                "high": seen.found.high,
-                "n": seen.found.n,
-                "source": claim.source,
-            }
-        )
+    rows = [judged(tables, claim) for claim in tables.claims]
     types = {
         **dict.fromkeys(("claim", "verdict", "evidence", "metric", "of", "over", "is"), "string"),
-        **dict.fromkeys(("limit", "estimate", "low", "high"), "float64"),
+        **dict.fromkeys(("limit", "margin", "estimate", "low", "high"), "float64"),
         "n": "int64",
         "source": "string",
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def judged(tables: Tables, claim: Claim) -> dict[str, Any]:
+    """One claim and what the run says of it: a row of `df_claims`."""
+    seen = _look(tables, claim)
+    spoilt, left_out = _left_out(tables, claim)
+    verdict, why = _verdict(claim, seen, _unable(tables, claim) or spoilt)
+    return {
+        "claim": claim.text,
+        "verdict": verdict,
+        "evidence": _evidence(claim, seen, "; ".join(filter(None, [why, left_out]))),
+        "metric": claim.metric,
+        "of": _words(claim.of),
+        "over": _words(claim.over) if claim.over else "",
+        "is": claim.is_,
+        "limit": claim.limit,
+        "margin": claim.margin,
+        "estimate": seen.found.median,
+        "low": seen.found.low,
+        "high": seen.found.high,
+        "n": seen.found.n,
+        "source": claim.source,
+    }
+
+
+def _left_out(tables: Tables, claim: Claim) -> tuple[str, str]:
+    """Why so many cases are left out that the rest decides nothing; and those that are left out without that."""
+    spoilt: list[str] = []
+    few: list[str] = []
+    for cases in filter(None, (claim.of, claim.over)):
+        found = used(tables, _matching(tables.cases, cases))
+        if found["left_out"]:
+            (few if found["decides"] else spoilt).append(f"{_words(cases)}: {found['why']}")
+    too_many = f"too many cases are left out ({'; '.join(spoilt)})" if spoilt else ""
+    return too_many, f"left out: {'; '.join(few)}" if few else ""
 
 
 def _look(tables: Tables, claim: Claim) -> _Seen:
@@ -155,19 +173,24 @@ def _verdict(claim: Claim, seen: _Seen, unable: str) -> tuple[Verdict, str]:
     if METRICS[claim.metric].kind == "count" and claim.over is None:
         return _by_counts(claim, seen.blocks)
     if seen.found.n < FEWEST_BLOCKS:
-        return "undecided", f"{_blocks(seen.found.n)} give no interval, {FEWEST_BLOCKS} would"
+        return "undecided", f"{blocks_text(seen.found.n)} give no interval, {FEWEST_BLOCKS} would"
     low, high = seen.found.low, seen.found.high
     if not (math.isfinite(low) and math.isfinite(high)):
         return "undecided", "the blocks give no interval"
-    if low > claim.limit or high < claim.limit:
-        return ("supported" if (low > claim.limit) == (claim.is_ == "above") else "not supported"), ""
-    return "undecided", f"the interval holds {_value(claim, claim.limit)}"
+    least, most = claim.inside
+    if least < low and high < most:
+        return "supported", ""
+    if high < least or low > most:
+        return "not supported", ""
+    held = [_value(claim, end) for end in claim.inside if low <= end <= high]
+    return "undecided", f"the interval holds {' and '.join(held)}"
 
 
 def _by_counts(claim: Claim, blocks: tuple[float, ...]) -> tuple[Verdict, str]:
     if len(blocks) < FEWEST_FOR_COUNTS:
-        return "undecided", f"{_blocks(len(blocks))} could be chance"
-    hold = sum(value > claim.limit if claim.is_ == "above" else value < claim.limit for value in blocks)
+        return "undecided", f"{blocks_text(len(blocks))} could be chance"
+    least, most = claim.inside
+    hold = sum(least < value < most for value in blocks)
     if hold == len(blocks):
         return "supported", ""
     return ("not supported", "") if not hold else ("undecided", f"it holds in {hold} of {len(blocks)} blocks")
@@ -180,13 +203,13 @@ def _evidence(claim: Claim, seen: _Seen, why: str) -> str:
         return _sentence(seen.missing)
     if about.kind == "count" and claim.over is None:
         ends = dict.fromkeys(f"{end:,.0f}" for end in (found.min, found.max))
-        said = f"{about.words}, {_words(claim.of)}: {' to '.join(ends)} per block ({_blocks(found.n)})"
+        said = f"{about.words}, {_words(claim.of)}: {' to '.join(ends)} per block ({blocks_text(found.n)})"
     else:
         shown = _value(claim, found.median)
         if math.isfinite(found.low):
-            shown += f" (95\u00a0%: {_value(claim, found.low)}–{_value(claim, found.high)}; {_blocks(found.n)})"
+            shown += f" (95\u00a0%: {_value(claim, found.low)}–{_value(claim, found.high)}; {blocks_text(found.n)})"
         else:
-            shown += f" ({_blocks(found.n)})"
+            shown += f" ({blocks_text(found.n)})"
         between = f"{_words(claim.of)} / {_words(claim.over)}" if claim.over else _words(claim.of)
         said = f"{about.words}, {between}: {shown}"
     return _sentence(f"{said}; {why}" if why else said)
@@ -203,10 +226,6 @@ def _value(claim: Claim, value: float) -> str:
     if about.kind == "spread" or claim.metric.endswith("_share"):
         return f"{100 * value:.1f} %"
     return f"{number(value)}{about.unit}"
-
-
-def _blocks(n: int) -> str:
-    return f"{n} block{'' if n == 1 else 's'}"
 
 
 def _words(cases: Cases) -> str:

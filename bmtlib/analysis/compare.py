@@ -25,16 +25,15 @@ from bmtlib.analysis.costs import (
 )
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
-from bmtlib.analysis.naming import level
-from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
+from bmtlib.analysis.naming import blocks_text
+from bmtlib.analysis.schema import COLUMNS
+from bmtlib.analysis.seed_form import df_seed_form, df_seed_reference
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
+from bmtlib.analysis.used import df_used
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
-from bmtlib.params.factors import DIRECTOR_FACTORS
-from bmtlib.params.paths import project_root
-from bmtlib.params.units import size_text
-from bmtlib.stats import Estimate, estimate, paired_ratio, verdict
+from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paired_ratio, verdict
 
 __all__ = [
     "MEASURES",
@@ -56,6 +55,7 @@ __all__ = [
     "df_settings",
     "df_throughput",
     "df_trials",
+    "df_used",
     "df_wait_curve",
     "df_waits",
     "df_web_share",
@@ -103,13 +103,16 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
     arm, engine, against, against_engine, <levels>: a level that only one side has is that side's
     ratio: median over blocks of arm / against; low, high: 95 % interval; min, max: range over blocks; n: blocks in
         which both sides are done
-    verdict: higher or lower (than 1), undecided when the interval holds 1 or there are fewer than three blocks
+    higher_in: of these, blocks in which arm is above against; effect, effect_low, effect_high: the difference in units
+        of how much the ratio differs from block to block (`stats.paired_effect`)
+    verdict: higher or lower (than 1); undecided when the interval holds 1, when there are fewer than three blocks, or
+        when more of a side's blocks are left out than `used.MOST_LEFT_OUT`; why: of an undecided one the reason
     """
     trials = df_trials(tables)
     direct = set(trials.loc[trials["kind"] == "direct", "arm"])
     rows = [
-        {"measure": measure, **names, **_ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"])}
-        for names, pairs in _pairs(tables, trials)
+        {"measure": measure, **names, **_ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"], spoilt)}
+        for names, pairs, spoilt in _pairs(tables, trials)
         for measure in MEASURES
         # Under the direct arm the director has nothing to do, so its cost is noise and no measure for others.
         if not (measure.startswith("director") and direct & {names["arm"], names["against"]})
@@ -118,14 +121,16 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
         **dict.fromkeys(("measure", "arm", "engine", "against", "against_engine"), "string"),
         **{name: COLUMNS["cases"][name] for name in tables.factors},
         **dict.fromkeys(("ratio", "low", "high", "min", "max"), "float64"),
-        "n": "int64",
-        "verdict": "string",
+        **dict.fromkeys(("n", "higher_in"), "int64"),
+        **dict.fromkeys(("effect", "effect_low", "effect_high"), "float64"),
+        **dict.fromkeys(("verdict", "why"), "string"),
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
-def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """Names of both sides, and their trials joined by block: columns of the arm end in _x, of the other in _y."""
+def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, str]]:
+    """Names of both sides; their trials joined by block: columns of the arm end in _x, of the other in _y; and why too
+    many of a side's blocks are left out, empty when they are not."""
     settings = [(dict(zip(keys(tables), values, strict=True)), part) for values, part in _groups(tables, trials)]
     pairs = [
         (one, other)
@@ -148,15 +153,30 @@ def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any
             "against_engine": other["engine"],
             **{name: other[name] if pd.isna(one[name]) else one[name] for name in tables.factors},
         }
-        yield names, part.merge(against, on="block")
+        spoilt = "; ".join(f"{side['arm']}: {why}" for side in (one, other) if (why := _spoilt(tables, side)))
+        yield names, part.merge(against, on="block"), spoilt
+
+
+def _spoilt(tables: Tables, side: dict[str, Any]) -> str:
+    table = df_used(tables)
+    for name, value in side.items():
+        table = table[table[name].isna() if pd.isna(value) else (table[name] == value).fillna(False)]
+    return "; ".join(table.loc[~table["decides"], "why"])
 
 
 def _groups(tables: Tables, table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
     return iter(table.groupby(keys(tables), dropna=False, sort=False))
 
 
-def _ratio(above: pd.Series, below: pd.Series) -> dict[str, Any]:
+def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
     found: Estimate = paired_ratio(above.to_numpy(), below.to_numpy())
+    effect = paired_effect(above.to_numpy(), below.to_numpy())
+    said, why = verdict(found), ""
+    if spoilt:
+        said, why = "undecided", spoilt
+    elif said == "undecided":
+        few = found.n < FEWEST_BLOCKS
+        why = f"{blocks_text(found.n)} give no interval, {FEWEST_BLOCKS} would" if few else "the interval holds 1"
     return {
         "ratio": found.median,
         "low": found.low,
@@ -164,72 +184,13 @@ def _ratio(above: pd.Series, below: pd.Series) -> dict[str, Any]:
         "min": found.min,
         "max": found.max,
         "n": found.n,
-        "verdict": verdict(found),
+        "higher_in": effect.higher_in,
+        "effect": effect.size,
+        "effect_low": effect.low,
+        "effect_high": effect.high,
+        "verdict": said,
+        "why": why,
     }
-
-
-@once
-def df_seed_form(tables: Tables) -> pd.DataFrame:
-    """The seed study's table, one row per arm and levels, medians over blocks.
-
-    Arm (with its lever and queues), Thread (missing where there is no such setting), Concurrency, Total Requests (of
-    one case), File Size, Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a client waited,
-    which Latency is not.
-    """
-    trials = df_trials(tables).drop(columns=["threads", "file_size_bytes"], errors="ignore")
-    trials = trials.merge(tables.cases[["case", "threads", "file_size_bytes"]], on="case")
-    rows, own = [], [FACTOR_COLUMNS[name] for name in DIRECTOR_FACTORS if FACTOR_COLUMNS[name] in tables.factors]
-    for _, group in _groups(tables, trials):
-        rate, first = group["requests_per_s"].median(), group.iloc[0]
-        rows.append(
-            {
-                "Arm": ", ".join([first["arm"], *(level(name, first[name]) for name in own if pd.notna(first[name]))]),
-                "Thread": first["threads"],
-                "Concurrency": first["concurrency"],
-                "Total Requests": round(float((group["completed"] + group["failed"]).median())),
-                "File Size": size_text(int(first["file_size_bytes"])),
-                "Requests (sec)": round(rate, 2),
-                "Latency (ms)": round(1000 / rate, 3) if rate else np.nan,
-                "Wait (ms)": round(group["wait_mean_ms"].median(), 1),
-            }
-        )
-    return _seed_frame(rows)
-
-
-def df_seed_reference() -> pd.DataFrame:
-    """What the seed study printed (data/reference/seed-2022.csv), in the form of `df_seed_form`.
-
-    Wait (ms) is not theirs: it follows from their concurrency and rate by Little's law (wait = concurrency / rate).
-    """
-    seed = pd.read_csv(project_root() / "data" / "reference" / "seed-2022.csv")
-    rows = [
-        {
-            "Arm": row.arm,
-            "Thread": row.threads,
-            "Concurrency": row.concurrency,
-            "Total Requests": row.total_requests,
-            "File Size": size_text(int(str(row.file_bytes))),
-            "Requests (sec)": row.requests_per_s,
-            "Latency (ms)": row.latency_ms,
-            "Wait (ms)": round(1000 * float(str(row.concurrency)) / float(str(row.requests_per_s)), 1),
-        }
-        for row in seed.itertuples()
-    ]
-    return _seed_frame(rows)
-
-
-def _seed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    types = {
-        "Arm": "string",
-        "Thread": "Int64",
-        "Concurrency": "Int64",
-        "Total Requests": "Int64",
-        "File Size": "string",
-        "Requests (sec)": "float64",
-        "Latency (ms)": "float64",
-        "Wait (ms)": "float64",
-    }
-    return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
 @once

@@ -78,9 +78,12 @@ def conditions(tables: Tables) -> str:
     cases = done(tables)
     same = [column for column in ("file_size_bytes", "concurrency") if cases[column].nunique() == 1]
     levels = " and ".join(level(column, cases[column].iloc[0]) for column in same)
-    blocks = f"{cases['block'].nunique()} block{'' if cases['block'].nunique() == 1 else 's'}"
     engines = [str(name) for name in cases["engine"].unique() if name != "none"]
-    parts = [f"at {levels}" if levels else "", blocks, "engine " + ", ".join(engines) if engines else ""]
+    parts = [
+        f"at {levels}" if levels else "",
+        blocks_text(cases["block"].nunique()),
+        "engine " + ", ".join(engines) if engines else "",
+    ]
     text = "; ".join([*filter(None, parts), fidelity(tables)])
     return text[0].upper() + text[1:]
 
@@ -88,6 +91,15 @@ def conditions(tables: Tables) -> str:
 def fidelity(tables: Tables) -> str:
     """What kind of testbed it was."""
     return f"fidelity {tables.run.get('fidelity') or 'unknown'}"
+
+
+def blocks_text(n: int) -> str:
+    """So many blocks.
+
+    >>> blocks_text(1), blocks_text(3)
+    ('1 block', '3 blocks')
+    """
+    return f"{n} block{'' if n == 1 else 's'}"
 
 
 def percent(share: float) -> str:

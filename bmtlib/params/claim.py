@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from bmtlib.params.factors import Factors, Level, combinations, level_text
-from bmtlib.params.units import Breach, Params, parse_size
+from bmtlib.params.units import Breach, Params, parse_size, rules_broken
 
 # What a claim may be about: one value per block, as analysis.claims computes it.
 Metric = Literal[
@@ -49,7 +50,8 @@ class Cases(Params):
 
 
 class Claim(Params):
-    """A sentence that may be wrong. Only an interval that lies wholly on one side of `limit` decides it."""
+    """A sentence that may be wrong. Only an interval that lies wholly on one side of `limit` decides it; of `within`,
+    one that lies wholly inside of `limit` +- `margin`, or wholly outside: so that "no difference" can be shown too."""
 
     model_config = ConfigDict(serialize_by_alias=True)  # so that `is` is the key in plan.json too
 
@@ -59,9 +61,30 @@ class Claim(Params):
     over: Cases | None = Field(
         default=None, description="With it: the ratio of / over, paired by block; without: the value itself."
     )
-    is_: Literal["above", "below"] = Field(alias="is", description="On which side of `limit` the claim says it is.")
+    is_: Literal["above", "below", "within"] = Field(
+        alias="is", description="On which side of `limit` the claim says it is; or within `margin` of it."
+    )
     limit: float = Field(description="A ratio with `over`, else in the metric's own unit.")
+    margin: float | None = Field(
+        default=None,
+        gt=0,
+        description="With `is: within`, and only there: so far from `limit` is no difference.",
+    )
     source: str = Field(default="", max_length=300, description="Who says so, or why it is expected.")
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        if (self.margin is not None) != (self.is_ == "within"):
+            why = "is needed with `is: within`" if self.margin is None else "goes with `is: within` only"
+            raise rules_broken([(("margin",), why)])
+        return self
+
+    @property
+    def inside(self) -> tuple[float, float]:
+        """Between which values the claim holds."""
+        low = self.limit if self.is_ == "above" else self.limit - (self.margin or math.inf)
+        high = self.limit if self.is_ == "below" else self.limit + (self.margin or math.inf)
+        return low, high
 
 
 def claim_breaches(claims: Sequence[Claim], kinds: Mapping[str, str], factors: Factors) -> list[Breach]:
