@@ -167,6 +167,35 @@ def export(run: str, to: str, fmt: Literal["csv", "parquet", "json"]) -> None:
         click.echo(path)
 
 
+@main.command()
+@click.argument("run", type=click.Path())
+@click.option("--rps", type=float, required=True, help="Requests/s that the site has to carry.")
+@click.option("--kib", type=float, required=True, help="Size of an answer, in KiB.")
+@click.option("--gbit", type=float, required=True, help="Speed of each host's link, in Gbit/s.")
+@click.option("--use", type=float, default=1.0, show_default=True, help="Share of CPUs and links that may be in use.")
+@click.option("--cpus", type=int, help="CPUs of a director.  [default: as many as were measured]")
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def capacity(run: str, rps: float, kib: float, gbit: float, use: float, cpus: int | None, as_json: bool) -> None:
+    """Say how many directors a demand takes by each arm, and what limits them. Needs a run over three file sizes.
+
+    \b
+    Examples:
+      bmt run file-size
+      bmt capacity data/*-file-size-* --rps 50000 --kib 20 --gbit 10
+      bmt capacity data/my-run --rps 50000 --kib 20 --gbit 10 --use 0.7 --json
+    """
+    from bmtlib.analysis.capacity import Demand, capacity_of
+    from bmtlib.rundir import RunDir
+    from bmtlib.show_capacity import show_capacity
+
+    demand = Demand(requests_per_s=rps, kib=kib, gbit_per_s=gbit, use=use, cpus=cpus)
+    rows = capacity_of(RunDir.open(run), demand)
+    if as_json:
+        click.echo(rows.to_json(orient="records", indent=1, force_ascii=False))
+    else:
+        show_capacity(rows)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def jupyter(arguments: tuple[str, ...]) -> None:

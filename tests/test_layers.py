@@ -44,6 +44,7 @@ LAYERS = {
     "bmtlib.lab": "top",
     "bmtlib.run": "top",
     "bmtlib.show": "top",
+    "bmtlib.show_capacity": "top",
     "bmtlib.show_fleet": "top",
     "bmtlib.show_lint": "top",
 }

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bmtlib.analysis.claims import df_claims
+from bmtlib.analysis.cost_model import df_cost_by_size, df_cost_fit
 from bmtlib.analysis.costs import (
     df_cpu_busy,
     df_cpu_over_time,
@@ -26,6 +27,7 @@ from bmtlib.analysis.costs import (
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.naming import blocks_text
+from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.seed_form import df_seed_form, df_seed_reference
 from bmtlib.analysis.settings import df_settings
@@ -38,6 +40,8 @@ from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paire
 __all__ = [
     "MEASURES",
     "df_claims",
+    "df_cost_by_size",
+    "df_cost_fit",
     "df_cpu_busy",
     "df_cpu_over_time",
     "df_director_bytes",
@@ -50,6 +54,7 @@ __all__ = [
     "df_lost",
     "df_packets_by_cpu",
     "df_ratio",
+    "df_scaling",
     "df_seed_form",
     "df_seed_reference",
     "df_settings",

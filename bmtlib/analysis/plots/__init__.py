@@ -18,7 +18,9 @@ from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cp
 from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
 from bmtlib.analysis.plots.losses import plot_drops
+from bmtlib.analysis.plots.scaling import plot_scaling
 from bmtlib.analysis.plots.settings import plot_settings
+from bmtlib.analysis.plots.sizes import plot_cost_by_size
 from bmtlib.analysis.plots.style import lay_out
 from bmtlib.analysis.plots.waterfall import plot_lost_by_layer
 from bmtlib.analysis.tables import Tables
@@ -26,6 +28,7 @@ from bmtlib.errors import MachineError
 
 __all__ = [
     "FIGURES",
+    "plot_cost_by_size",
     "plot_cpu_over_time",
     "plot_director_bytes",
     "plot_director_cpu",
@@ -34,6 +37,7 @@ __all__ = [
     "plot_irq_softirq",
     "plot_lost_by_layer",
     "plot_packets_by_cpu",
+    "plot_scaling",
     "plot_settings",
     "plot_throughput",
     "plot_waits",
@@ -48,8 +52,10 @@ DOTS_PER_IN = 160
 FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
     "throughput": (plot_throughput, compare.df_throughput),
     "settings": (plot_settings, compare.df_settings),
+    "scaling": (plot_scaling, compare.df_scaling),
     "waits": (plot_waits, compare.df_wait_curve),
     "director-cpu": (plot_director_cpu, compare.df_director_cpu),
+    "cost-by-size": (plot_cost_by_size, compare.df_cost_by_size),
     "director-bytes": (plot_director_bytes, compare.df_director_bytes),
     "cpu-over-time": (plot_cpu_over_time, compare.df_cpu_over_time),
     "irq-softirq": (plot_irq_softirq, compare.df_irq_softirq),
