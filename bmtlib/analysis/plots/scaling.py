@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.naming import conditions, in_sentence, named, ratio_text
+from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.style import (
     KIND_COLOURS,
     QUIET,
@@ -24,7 +25,7 @@ from bmtlib.analysis.plots.style import (
 )
 from bmtlib.analysis.scaling import df_scaling, usl
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.trials import df_trials, keys
+from bmtlib.analysis.trials import df_trials, done, keys
 
 TITLE = "How requests/s grow with the director's threads or queues"
 _FULL = 0.9  # a CPU that is busy for longer than this share has nothing left to give
@@ -112,6 +113,8 @@ def _draw(
 
 def _why(tables: Tables) -> str:
     table = df_scaling(tables)
+    if done(tables).empty:
+        return NO_CASE
     if table.empty:
         return "Neither threads nor queues were varied."
     rows = table[table["law"] == "amdahl"]

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bmtlib.analysis.cost_model import CPU, SIZE, cost_lines, costs_by_case, df_cost_by_size, df_cost_fit
 from bmtlib.analysis.naming import conditions, in_sentence, level, number, ratio_text, series_label
+from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.series import all_series
 from bmtlib.analysis.plots.style import (
     Label,
@@ -105,8 +106,10 @@ def _with_series(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _why(tables: Tables) -> str:
+    if done(tables).empty:
+        return NO_CASE
     if SIZE not in tables.factors:
         return "The size of the file was not varied."
     fits = df_cost_fit(tables)
     why = [text for text in fits.loc[fits["measure"] == CPU, "why"].unique() if text]
-    return f"No line: {'; '.join(why)}." if why else "No case is done."
+    return f"No line: {'; '.join(why)}." if why else "Only the arm direct was measured."
