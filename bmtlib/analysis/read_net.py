@@ -37,7 +37,8 @@ def network_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
     rows: list[Row] = []
     for case_id in records:
         for host, role in raw.roles.items():
-            if (found := raw.around(case_id, host, "ip_link")) is None:
+            found = raw.around(case_id, host, "ip_link") or raw.around(case_id, host, "netdev")
+            if found is None:
                 continue
             before, after = ({row["interface"]: row for row in part} for part in found)
             rows += [
@@ -84,7 +85,7 @@ def counter_rows(raw: Raw, records: Mapping[str, Row]) -> tuple[list[Row], list[
 
 def _host_counters(raw: Raw, case_id: str, host: str) -> Iterator[tuple[str, str | None, dict[str, int]]]:
     """(source, interface, changes that are not zero) of one host."""
-    probes = ["nstat"]
+    probes = ["nstat", "snmp"]
     for name in raw.run.raw_names(case_id, host):
         probe = probe_of(name)
         if probe is not None and probe.name == "ethtool_stats" and name.endswith(".after.txt"):
@@ -94,7 +95,8 @@ def _host_counters(raw: Raw, case_id: str, host: str) -> Iterator[tuple[str, str
         if found is not None:
             source, _, interface = name.partition("@")
             before, after = ({row["name"]: row["count"] for row in part} for part in found)
-            yield source, interface or None, _changes(before, after)
+            # The same counters, whether nstat or the kernel wrote them.
+            yield "nstat" if source == "snmp" else source, interface or None, _changes(before, after)
 
 
 def _changes(before: Mapping[Any, int], after: Mapping[Any, int]) -> dict[Any, int]:

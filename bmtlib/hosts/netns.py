@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmtlib.errors import MachineError
+from bmtlib.hosts.gate import At, Held
 from bmtlib.hosts.host import Host
 
 # The sandbox's first process. It ends when its standard input does, so when our process is gone, however it went:
@@ -99,6 +100,19 @@ class NetnsHost(Host):
         self, command: Sequence[str], *, stdin: bytes | None = b"", cpus: frozenset[int] | None = None
     ) -> _Process:
         return _Process(self.enter(command), stdin, cpus or self.machine_cpus)
+
+    def hold(self, script: str, *, program: str, at: At) -> Held:
+        """Start a shell script that ends in `exec PROGRAM ...` on the CPUs of the host's load, and hold it: `gate`."""
+        with _on_cpus(self.cpus):
+            return Held(self.enter([]), script, program=program, at=at, env=environment())
+
+    def proc_net(self, files: Sequence[str]) -> bytes:
+        """Files below /proc/net as they are for this host, one behind the other, read from outside."""
+        return b"".join(Path(f"/proc/{self.pid}/net/{name}").read_bytes() for name in files)
+
+    def path(self, path: str) -> Path:
+        """Where a file of this host can be read from outside, without entering it (proc(5), /proc/PID/root)."""
+        return Path(f"/proc/{self.pid}/root{path}")
 
 
 def nsenter(pid: int, *, rootless: bool, uts: bool = False) -> list[str]:

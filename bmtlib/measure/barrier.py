@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
+from bmtlib.errors import CaseError
+from bmtlib.hosts.gate import At, Held, await_ends, release_all, wait_until_ready
 from bmtlib.hosts.host import PARALLEL, Background, Host
+from bmtlib.hosts.netns import NetnsHost
+from bmtlib.measure.scripts import held_script, load_script
 
 _LEAD_S = 0.15  # time for one client to receive its script and fall asleep ...
 _LEAD_PER_CLIENT_S = 0.012  # ... and for each one more: all scripts go through one controller
+_READY_S = 30.0  # for all load generators of a lab to be loaded
+
+# Where a load generator can be held: at a line that it writes out just before its first connection, or before its
+# program is executed.
+_GATES: dict[str, At] = {"ab": "output", "h2load": "output"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """How one client's script ended; `error` is text when it did not end by itself."""
+    """How one client's script ended; `error` is text when it did not end by itself.
+
+    `files`: what the controller noted for a client that it held at a gate; others noted it themselves.
+    """
 
     host: str
     rc: int | None
     error: str
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def start_instant_ns(clients: int) -> int:
@@ -57,3 +71,57 @@ def run_together(hosts: Mapping[str, Host], scripts: Mapping[str, str], *, timeo
         for process in running.values():
             process.kill()
     return ended
+
+
+def run_loads(
+    hosts: Mapping[str, Host], commands: Mapping[str, Sequence[str]], *, folder: str, timeout_s: float
+) -> list[Ended]:
+    """Run each client's load generator, all from one instant, and wait for all, `timeout_s` in all.
+
+    In a lab all are held ready and let go by the controller. Elsewhere each waits for the same instant by the clock of
+    its host (`clock_offset_s`).
+    """
+    labs = {name: host for name in commands if isinstance(host := hosts[name], NetnsHost)}
+    if len(labs) == len(commands):
+        return _held(labs, commands, folder, timeout_s)
+    start_ns = start_instant_ns(len(commands))
+    scripts = {
+        name: load_script(folder, command, hosts[name].on_its_clock(start_ns)) for name, command in commands.items()
+    }
+    return run_together(hosts, scripts, timeout_s=timeout_s)
+
+
+def _held(
+    hosts: Mapping[str, NetnsHost], commands: Mapping[str, Sequence[str]], folder: str, timeout_s: float
+) -> list[Ended]:
+    held: dict[str, Held] = {}
+    ended: dict[str, tuple[int, int]] = {}
+    try:
+        for name, command in commands.items():
+            at = _GATES.get(command[0], "start")
+            held[name] = hosts[name].hold(held_script(folder, command), program=command[0], at=at)
+        if not wait_until_ready(list(held.values()), _READY_S):
+            raise CaseError(f"not all of {len(held)} load generators were ready within {_READY_S:.0f} s")
+        starts = dict(zip(held, release_all(list(held.values())), strict=True))
+        for name, rc in await_ends(held, timeout_s):
+            ended[name] = rc, time.time_ns()
+    finally:
+        for name, one in held.items():
+            one.close() if name in ended else one.kill()
+    return [_noted(hosts[name], folder, one, starts[name], ended.get(name), timeout_s) for name, one in held.items()]
+
+
+def _noted(
+    host: NetnsHost, folder: str, held: Held, start_ns: int, end: tuple[int, int] | None, timeout_s: float
+) -> Ended:
+    files = {"ab.txt": held.out, "ab.start": b"%d\n" % start_ns}
+    if end is None:
+        error = f"did not end within {timeout_s:.0f} s and was killed"
+        return Ended(host=host.name, rc=None, error=error, files=files)
+    files |= {"ab.rc": b"%d\n" % end[0], "ab.end": b"%d\n" % end[1]}
+    with suppress(OSError):
+        # The last that it wrote there is that it has finished, before it sorts and writes out its figures.
+        said = host.path(f"{folder}/ab.err").stat()
+        if said.st_size:
+            files["ab.finished"] = b"%d\n" % said.st_mtime_ns
+    return Ended(host=host.name, rc=0, error="", files=files)

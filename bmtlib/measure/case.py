@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -11,7 +12,7 @@ from bmtlib.errors import BmtError, CaseError, HostError, MachineError
 from bmtlib.hosts.host import WORK, each
 from bmtlib.measure import outcome, preflight
 from bmtlib.measure.arms import picks_by_client
-from bmtlib.measure.barrier import run_together, start_instant_ns
+from bmtlib.measure.barrier import Ended, run_loads, run_together
 from bmtlib.measure.guards.director import director_idle, vcpus
 from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.guards.load import load_guards
@@ -20,7 +21,6 @@ from bmtlib.measure.in_place import InPlace
 from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
 from bmtlib.measure.looks import Looks
 from bmtlib.measure.probes import LVS_SETTLED
-from bmtlib.measure.scripts import load_script
 from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
 from bmtlib.params.scenario import ProxyArm
@@ -28,6 +28,7 @@ from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
 
 _DRAIN_DEADLINE_S = 15.0
+_SETTLE_DEADLINE_S = 5.0
 
 
 class CaseRun:
@@ -73,6 +74,8 @@ class CaseRun:
             "end_epoch_s": None,
             "window_s": None,
             "skew_ms": None,
+            "skew_p99_ms": None,
+            "late_ms": None,
             "requests": {"sent": 0, "completed": 0, "failed": 0, "cut_off": None, "opened": None},
             "changes": self.in_place.changes,
             "clients": [],
@@ -157,9 +160,14 @@ class CaseRun:
             # The director first, alone: its counters are the case's result. Then the others, on all CPUs.
             self.looks.take("after", [self.lab.director])
             files = each(self.lab.hosts.values(), self.looks.fetch)
+            for end in ended:
+                files[end.host] |= end.files
             self._collected = True
             for name, content in files.items():
                 self.folder.write_raw(self.case.id, name, content)
+        with self._phase("settle"):
+            # What ends a connection that its client has left goes through the arm, which is taken down next.
+            self._still_open(_SETTLE_DEADLINE_S)
         with self._phase("judge"):
             self._judge(files, [f"{end.host}: {end.error}" for end in ended if end.error])
 
@@ -207,38 +215,33 @@ class CaseRun:
 
     def _drain(self) -> Guard:
         """Wait until no client's connection is open anywhere (TIME_WAIT lasts 60 s and does no work)."""
-        waiting, front = list(self.lab.hosts.values()), self.session.plan.testbed.network.front
-        deadline = time.monotonic() + _DRAIN_DEADLINE_S
-        left = 0
-        while waiting:
-            counts = each(waiting, lambda host: open_sockets(host, front))
-            left = sum(counts.values())
-            waiting = [host for host in waiting if counts[host.name]]
-            if time.monotonic() > deadline:
-                break
+        left = self._still_open(_DRAIN_DEADLINE_S)
         if self.engine == "ipvs":  # here, so that the director does not have to wait behind the probe of its CPUs
             self.lab.director.run(["sh", "-c", LVS_SETTLED])
-        text = f"{left} connections still open before the load" if waiting else "all connections closed before the load"
-        # Asked of the kernel by ss, and not kept: there is no raw file to point at.
-        return Guard(name="drained", verdict="mark" if waiting else "ok", value=left, limit=0, text=text)
+        text, count = "all connections closed before the load", sum(states.total() for states in left.values())
+        if left:
+            states = sum(left.values(), Counter[str]())
+            text = f"{count} connections still open before the load, on {', '.join(list(left)[:5])}: "
+            text += ", ".join(f"{state} {number}" for state, number in states.items())
+        # Asked of the kernel, and not kept: there is no raw file to point at.
+        return Guard(name="drained", verdict="mark" if left else "ok", value=count, limit=0, text=text)
 
-    def _load(self) -> list[Any]:
+    def _still_open(self, deadline_s: float) -> dict[str, Counter[str]]:
+        """Open connections by host and state, after some time for them to close."""
+        waiting, front = list(self.lab.hosts.values()), self.session.plan.testbed.network.front
+        deadline = time.monotonic() + deadline_s
+        while True:
+            counts = each(waiting, lambda host: open_sockets(host, front))
+            waiting = [host for host in waiting if counts[host.name]]
+            if not waiting or time.monotonic() > deadline:
+                return {host.name: counts[host.name] for host in waiting}
+
+    def _load(self) -> list[Ended]:
         self.record["clock"] = self.lab.clocks()
-        start_ns = start_instant_ns(len(self.parts))
-        scripts = {
-            part.client: load_script(
-                self.place, ab_command(part, self.case.load), self.lab.hosts[part.client].on_its_clock(start_ns)
-            )
-            for part in self.parts
-        }
+        commands = {part.client: ab_command(part, self.case.load) for part in self.parts}
         limit_s = deadline_s(self.case.load)
-        observed = [host for host in self.lab.hosts.values() if self.lab.speaks_for_machine(host)]
-        samplers = [(host, self.looks.start_sampler(host, int(limit_s) + 5)) for host in observed]
-        try:
-            return run_together(self.lab.hosts, scripts, timeout_s=limit_s)
-        finally:
-            for host, sampler in samplers:
-                self.looks.stop_sampler(host, sampler)
+        with self.looks.sampling(int(limit_s) + 5):
+            return run_loads(self.lab.hosts, commands, folder=self.place, timeout_s=limit_s)
 
     def _judge(self, files: dict[str, dict[str, bytes]], errors: list[str]) -> None:
         size, record = int(self.case.load.file_size), self.record
@@ -254,6 +257,7 @@ class CaseRun:
         if window is not None:
             record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
             record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
+            record["skew_p99_ms"], record["late_ms"] = window.skew_p99_ms, window.late_ms
         guards = load_guards(self.case.load, clients, window, record["requests"])
         guards += lvs_guards(
             self.case.settings,

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bmtlib.errors import CaseError
 from bmtlib.hosts.host import Background, Host, each
-from bmtlib.measure.probes import Probe, select
+from bmtlib.hosts.netns import NetnsHost
+from bmtlib.measure.probes import BY_NAME, Probe, select
 from bmtlib.measure.scripts import probe_script, sampler_script, stop_script
 from bmtlib.measure.session import Session
+
+_OPEN = BY_NAME["sockstat"]
+_EVERY_S = 1.0
+
+
+def from_outside(host: Host) -> NetnsHost | None:
+    """The host, where all that is asked of it is read without entering it: a lab's client, of which there are many."""
+    return host if isinstance(host, NetnsHost) and host.role == "client" else None
 
 
 class Looks:
@@ -17,6 +30,7 @@ class Looks:
 
     def __init__(self, session: Session, *, engine: str, place: str) -> None:
         self._session, self._engine, self._place = session, engine, place
+        self._noted: dict[str, dict[str, bytes]] = {}  # by host: what the controller read itself
 
     def _select(self, host: Host, when: list[Any]) -> list[Probe]:
         return select(
@@ -26,30 +40,89 @@ class Looks:
             engine=self._engine,
             names=self._session.plan.scenario.probes,
             shared_machine=not self._session.lab.speaks_for_machine(host),
+            from_outside=from_outside(host) is not None,
         )
 
     def take(self, moment: str, hosts: Sequence[Host]) -> None:
         each(
-            hosts,
+            [host for host in hosts if not self._read(host, moment)],
             lambda host: host.run(["sh", "-c", self._script(host, moment)], cpus=self._session.lab.observer_cpus(host)),
         )
+
+    def _read(self, host: Host, moment: str) -> bool:
+        """Take the probes of a host that need no process there; False where they do."""
+        if (lab_host := from_outside(host)) is None:
+            return False
+        noted = self._noted.setdefault(host.name, {})
+        for probe in self._select(host, ["around", "during"]):
+            noted[f"{probe.name}.{moment}.txt"] = lab_host.proc_net(probe.files)
+        return True
 
     def _script(self, host: Host, moment: str) -> str:
         return probe_script(self._place, self._select(host, ["around", "during"]), moment)
 
     def fetch(self, host: Host) -> dict[str, bytes]:
         """The host's files of this case, its "after" probes among them."""
+        noted = self._noted.get(host.name, {})
+        if self._read(host, "after"):
+            return noted | _take_out(host, self._place)
         first = "" if host is self._session.lab.director else self._script(host, "after")
-        return host.collect(self._place, first=first, remove=True)
+        return host.collect(self._place, first=first, remove=True) | noted
 
-    def start_sampler(self, host: Host, most: int) -> Background:
+    @contextmanager
+    def sampling(self, most: int) -> Iterator[None]:
+        """Sample each second, `most` times at the most: who speaks for a machine by itself, a lab's web hosts from
+        here: how many sockets they have open is their share of the load at that moment.
+        """
+        observed = [host for host in self._session.lab.hosts.values() if self._session.lab.speaks_for_machine(host)]
+        lab_webs = [host for host in self._session.lab.role("web") if isinstance(host, NetnsHost)]
+        samplers = [(host, self._start_sampler(host, most)) for host in observed]
+        over = threading.Event()
+        names = self._session.plan.scenario.probes
+        if names != "all" and _OPEN.name not in names and _OPEN.instead_of not in names:
+            lab_webs = []
+        thread = threading.Thread(target=self._count_open, args=(lab_webs, over, most), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            for host, sampler in samplers:
+                self._stop_sampler(host, sampler)
+
+    def _count_open(self, hosts: Sequence[NetnsHost], over: threading.Event, most: int) -> None:
+        name = f"{_OPEN.name}.during.txt"
+        for _ in range(most if hosts else 0):
+            for host in hosts:
+                noted = self._noted.setdefault(host.name, {})
+                head = f"### {time.time():.9f}\n".encode()
+                noted[name] = noted.get(name, b"") + head + host.proc_net(_OPEN.files)
+            if over.wait(_EVERY_S):
+                return
+
+    def _start_sampler(self, host: Host, most: int) -> Background:
         """Sample a host each second: the director, and what speaks for the machine of the others."""
-        script = sampler_script(self._place, self._select(host, ["during"]), every_s=1.0, most=most)
+        script = sampler_script(self._place, self._select(host, ["during"]), every_s=_EVERY_S, most=most)
         return host.start(["sh", "-c", script], cpus=self._session.lab.observer_cpus(host))
 
-    def stop_sampler(self, host: Host, sampler: Background) -> None:
+    def _stop_sampler(self, host: Host, sampler: Background) -> None:
         host.run(["sh", "-c", stop_script(self._place)], cpus=self._session.lab.observer_cpus(host))
         try:
             sampler.wait(5)
         except TimeoutError as error:
             raise CaseError(f"the sampler on {host.name} did not stop") from error
+
+
+def _take_out(host: Host, place: str) -> dict[str, bytes]:
+    """What lies in a folder of a lab's host, which is removed. Read from outside; no folder is an empty one."""
+    assert isinstance(host, NetnsHost)
+    folder = host.path(place)
+    try:
+        files = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise CaseError(f"the files of {host.name} cannot be read: {error}") from error
+    return files

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from bmtlib.errors import ParseError
 from bmtlib.measure.load import ClientLoad
-from bmtlib.parsers import ab, nstat
+from bmtlib.parsers import ab, nstat, proc_net
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOutcome:
     """One client in one case. Times in epoch seconds and seconds; `seconds` is None when ab died before its report.
 
+    `start_epoch_s`: when it was let go; `begun_epoch_s`: when it was at work, which is later where it had to wait for a
+    CPU; None where that is not known.
     `completed`: right status and length. `failed`: everything else that ended. `opened`: TCP connections the client's
     kernel opened meanwhile, None when that was not measured.
     """
@@ -31,6 +34,7 @@ class ClientOutcome:
     opened: int | None
     document_bytes: int | None
     said: str
+    begun_epoch_s: float | None = None
 
 
 def client_outcome(
@@ -59,17 +63,36 @@ def client_outcome(
         except ParseError:
             ended = 0  # killed in the middle of a line; the text itself is kept
         # ab does not say which of them were right, so none is counted as completed.
-        return ClientOutcome(status="died", seconds=None, completed=0, failed=ended, document_bytes=None, **common)
+        return ClientOutcome(
+            status="died",
+            seconds=None,
+            completed=0,
+            failed=ended,
+            document_bytes=None,
+            **common,
+        )
     row = ab.parse(report)[0]
     right = right_answers(row, file_size)
     return ClientOutcome(
         status="done",
+        begun_epoch_s=_begun(text, start, row["duration_s"], clock_offset_s),
         seconds=row["duration_s"],
         completed=right,
         failed=row["completed"] - right + row["failed_connect"],
         document_bytes=row["document_bytes"],
         **common,
     )
+
+
+def _begun(text: Mapping[str, str], start: float | None, seconds: float, clock_offset_s: float) -> float | None:
+    """When ab took its own time for the first time: its "Time taken" before it wrote that it has finished.
+
+    None where it did not (150 requests or fewer), or the file's time is not known.
+    """
+    said, finished = text.get("ab.err", "").splitlines()[-1:], text.get("ab.finished", "").strip()
+    if start is None or not finished or not said or not said[0].startswith("Finished "):
+        return None
+    return max(start, int(finished) / 1e9 - clock_offset_s - seconds)
 
 
 def right_answers(row: ab.AbRow, file_size: int) -> int:
@@ -92,10 +115,11 @@ def opened_connections(text: Mapping[str, str]) -> int | None:
 
 
 def growth(text: Mapping[str, str], counter: str) -> int | None:
-    """Growth of a counter of the kernel between the two nstat probes of one host, None without them."""
+    """Growth of a counter of the kernel between the two probes nstat or snmp of one host, None without them."""
+    name, parse = ("nstat", nstat.parse) if "nstat.before.txt" in text else ("snmp", proc_net.parse_snmp)
     try:
         values = [
-            {row["name"]: row["count"] for row in nstat.parse(text[f"nstat.{moment}.txt"])}[counter]
+            {row["name"]: row["count"] for row in parse(text[f"{name}.{moment}.txt"])}[counter]
             for moment in ("before", "after")
         ]
     except KeyError:
@@ -105,12 +129,18 @@ def growth(text: Mapping[str, str], counter: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """First start to last end of all clients that finished; `overlap` is the share in which all of them worked."""
+    """First start to last end of all clients that finished; `overlap` is the share in which all of them worked.
+
+    Of their starts: `skew_ms` is the last behind the first; 99 % of them are within `skew_p99_ms` of the first.
+    `late_ms`: by how much 99 % of them were at work after their start, at the most; None where it is not known of all.
+    """
 
     start_epoch_s: float
     end_epoch_s: float
     skew_ms: float
     overlap: float
+    skew_p99_ms: float = 0.0
+    late_ms: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -120,28 +150,43 @@ class Window:
 def window_of(clients: Sequence[ClientOutcome]) -> Window | None:
     """The common window; None when no client finished.
 
-    >>> def client(start, seconds):
+    >>> def client(start, begun, seconds):
     ...     return ClientOutcome(host="c", url="", concurrency=1, status="done", rc=0, start_epoch_s=start,
-    ...         seconds=seconds, completed=1, failed=0, opened=None, document_bytes=1, said="")
-    >>> window = window_of([client(10.0, 5.0), client(10.5, 5.0)])
-    >>> (window.seconds, window.skew_ms, round(window.overlap, 3))
-    (5.5, 500.0, 0.818)
+    ...         begun_epoch_s=begun, seconds=seconds, completed=1, failed=0, opened=None, document_bytes=1, said="")
+    >>> window = window_of([client(10.0, None, 5.0), client(10.5, None, 5.0)])
+    >>> (window.seconds, window.skew_ms, round(window.overlap, 3), window.late_ms)
+    (5.5, 500.0, 0.818, None)
+    >>> window = window_of([client(10.0, 10.0, 5.0), client(10.0, 10.25, 5.0)])
+    >>> (window.seconds, window.skew_ms, window.late_ms)
+    (5.25, 0.0, 250.0)
     """
-    spans = [
-        (client.start_epoch_s, client.start_epoch_s + client.seconds)
+    found = [
+        (client.start_epoch_s, client.start_epoch_s if client.begun_epoch_s is None else client.begun_epoch_s, client)
         for client in clients
         if client.start_epoch_s is not None and client.seconds is not None
     ]
-    if not spans:
+    if not found:
         return None
-    starts, ends = [start for start, _ in spans], [end for _, end in spans]
-    whole = max(ends) - min(starts)
+    starts, ends = [start for start, _, _ in found], [begun + (client.seconds or 0) for _, begun, client in found]
+    whole, late = max(ends) - min(starts), [begun - start for start, begun, _ in found]
+    all_known = all(client.begun_epoch_s is not None for _, _, client in found)
     return Window(
         start_epoch_s=min(starts),
         end_epoch_s=max(ends),
         skew_ms=round((max(starts) - min(starts)) * 1000, 3),
-        overlap=max(0.0, (min(ends) - max(starts)) / whole) if whole > 0 else 0.0,
+        overlap=max(0.0, (min(ends) - max(begun for _, begun, _ in found)) / whole) if whole > 0 else 0.0,
+        skew_p99_ms=_p99_ms([start - min(starts) for start in starts]),
+        late_ms=_p99_ms(late) if all_known else None,
     )
+
+
+def _p99_ms(seconds: Sequence[float]) -> float:
+    """The smallest of these times that at least 99 % of them do not exceed, in milliseconds.
+
+    >>> _p99_ms([0.001] * 198 + [0.5, 0.6]), _p99_ms([0.25])
+    (1.0, 250.0)
+    """
+    return round(sorted(seconds)[math.ceil(0.99 * len(seconds)) - 1] * 1000, 3)
 
 
 def request_counts(clients: Sequence[ClientOutcome], *, keepalive: bool) -> dict[str, int | None]:

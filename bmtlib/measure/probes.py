@@ -25,6 +25,7 @@ from bmtlib.parsers import (
     module_parameters,
     nft,
     nstat,
+    proc_net,
     softirqs,
     softnet,
     ss,
@@ -45,6 +46,8 @@ class Probe:
     the director only: an observer on every host would itself be load). `machine` marks what covers the whole machine:
     hosts that share one (a lab) are asked once, on the director. `engines` limits it to arms driven by one of these.
     `per_interface` runs it for each interface, whose name ends the command and stands after "@" in the file name.
+    `instead_of` names the probe that a host is asked otherwise: this one is of files below /proc/net, which those of a
+    lab need not be entered for, so that hundreds of clients can be asked.
     """
 
     name: str
@@ -55,14 +58,20 @@ class Probe:
     machine: bool = False
     engines: tuple[str, ...] | None = None
     per_interface: bool = False
+    instead_of: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Of one that is taken `instead_of` another: the files that it reads, below /proc/net."""
+        return tuple(word.removeprefix("/proc/net/") for word in self.command[1:])
 
 
 def _haproxy_socket(question: str) -> tuple[str, ...]:
     return ("sh", "-c", f"echo '{question}' | socat -t 5 - UNIX-CONNECT:/run/bmt/haproxy.sock")
 
 
-def _cat(path: str) -> tuple[str, ...]:
-    return ("cat", path)
+def _cat(*paths: str) -> tuple[str, ...]:
+    return ("cat", *paths)
 
 
 # The kernel sums up what LVS's services and servers have counted every 2 s only; its counts by CPU are of now. The sum
@@ -86,13 +95,34 @@ _SYSCTLS = r"^(net\.(core|ipv4|netfilter)|vm\.|fs\.(file-max|nr_open)|kernel\.(n
 
 PROBES: tuple[Probe, ...] = (
     Probe(name="ss_summary", command=("ss", "-s"), parse=ss.parse_summary, when="during"),
+    Probe(
+        name="sockstat",
+        command=_cat("/proc/net/sockstat"),
+        parse=proc_net.parse_sockstat,
+        when="during",
+        instead_of="ss_summary",
+    ),
     Probe(name="ss_listen", command=("ss", "-ltn"), parse=ss.parse_listen, when="during", roles=("director", "web")),
     Probe(name="nstat", command=("nstat", "-asz", "-j"), parse=nstat.parse, when="around"),
+    Probe(
+        name="snmp",
+        command=_cat("/proc/net/snmp", "/proc/net/netstat", "/proc/net/snmp6"),
+        parse=proc_net.parse_snmp,
+        when="around",
+        instead_of="nstat",
+    ),
     Probe(name="softnet", command=_cat("/proc/net/softnet_stat"), parse=softnet.parse, when="during", machine=True),
     Probe(name="interrupts", command=_cat("/proc/interrupts"), parse=interrupts.parse, when="during", machine=True),
     Probe(name="softirqs", command=_cat("/proc/softirqs"), parse=softirqs.parse, when="during", machine=True),
     Probe(name="stat", command=_cat("/proc/stat"), parse=stat.parse, when="during", machine=True),
     Probe(name="ip_link", command=("ip", "-s", "-j", "link"), parse=ip_link.parse, when="around"),
+    Probe(
+        name="netdev",
+        command=_cat("/proc/net/dev"),
+        parse=proc_net.parse_dev,
+        when="around",
+        instead_of="ip_link",
+    ),
     Probe(
         name="ethtool_stats", command=("ethtool", "-S"), parse=ethtool.parse_stats, when="around", per_interface=True
     ),
@@ -249,17 +279,24 @@ def select(
     engine: str | Collection[str] | None,
     names: Sequence[str] | str,
     shared_machine: bool,
+    from_outside: bool = False,
 ) -> list[Probe]:
     """Probes for one host at one moment, one for each interface where that applies.
 
     `engine`: the case's, or all of the run; `names` are the scenario's: "all" or a list. With `shared_machine` another
-    host of the machine answers for it; the director always answers for its own.
+    host of the machine answers for it; the director always answers for its own. `from_outside`: what can be read of
+    the host without entering it, and nothing else; otherwise nothing of this.
     """
     engines = {engine} if isinstance(engine, str) else set(engine or ())
     chosen = []
     for probe in PROBES:
-        wanted = probe.when in when and role in probe.roles and (names == "all" or probe.name in names)
-        if not wanted or (probe.machine and shared_machine and role != "director"):
+        named = names == "all" or probe.name in names or (from_outside and probe.instead_of in names)
+        wanted = probe.when in when and role in probe.roles and named
+        if (
+            not wanted
+            or from_outside != bool(probe.instead_of)
+            or (probe.machine and shared_machine and role != "director")
+        ):
             continue
         if probe.engines is not None and not engines & set(probe.engines):
             continue

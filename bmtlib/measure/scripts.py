@@ -78,4 +78,10 @@ def load_script(folder: str, command: Sequence[str], start_ns: int) -> str:
         + "date +%s%N > ab.start\n"
         + f"{shlex.join(command)} > ab.txt 2> ab.err </dev/null\n"
         + "echo $? > ab.rc; date +%s%N > ab.end\n"
+        + "[ ! -s ab.err ] || date -r ab.err +%s%N > ab.finished\n"
     )
+
+
+def held_script(folder: str, command: Sequence[str]) -> str:
+    """Become the load generator, whose output goes to whoever holds it (`hosts.gate`)."""
+    return _enter(folder) + f"exec {shlex.join(command)} 2> ab.err\n"

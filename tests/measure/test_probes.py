@@ -91,6 +91,19 @@ def test_a_client() -> None:
     assert found == ["ss_summary", "nstat", "ip_link", "ethtool_stats@eth0"]
 
 
+def test_a_client_that_is_read_from_outside() -> None:
+    """What a lab's kernel says of it, in place of what programs there would: the same names choose it."""
+    found = chosen("around", "during", role="client", interfaces=["eth0"], from_outside=True)
+    assert found == ["sockstat", "snmp", "netdev"]
+    assert chosen("around", role="client", names=["nstat", "stat"], from_outside=True) == ["snmp"]
+    assert chosen("around", role="client", names=["netdev"], from_outside=True) == ["netdev"]
+    assert BY_NAME["snmp"].files == ("snmp", "netstat", "snmp6")
+    for probe in PROBES:
+        if probe.instead_of:
+            assert probe.command[0] == "cat"
+            assert probe.when == BY_NAME[probe.instead_of].when
+
+
 @pytest.mark.parametrize(
     ("engine", "own"),
     [

@@ -19,7 +19,12 @@ from bmtlib.parsers import ip_vs_percpu, ipvsadm
 # Of the connections that the clients opened, those that LVS may count differently, beside segments sent again.
 COUNT_SHARE_MARK = 0.001
 
-_COUNTS = ("director/ipvsadm_stats.after.txt Conns", "director/ip_vs_percpu.after.txt", "client*/nstat.after.txt")
+_COUNTS = (
+    "director/ipvsadm_stats.after.txt Conns",
+    "director/ip_vs_percpu.after.txt",
+    "client*/nstat.after.txt",
+    "client*/snmp.after.txt",
+)
 _TABLE = ("director/ipvsadm.after.txt ActiveConn, InActConn", "director/ipvsadm_timeouts.before.txt")
 
 Files = Mapping[str, Mapping[str, bytes]]  # of a case: by host, by name
@@ -143,7 +148,11 @@ def _count(counted: _Counted, clients: Sequence[ClientOutcome], files: Files) ->
 
 
 def _texts(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: content.decode(errors="replace") for name, content in files.items() if name.startswith("nstat.")}
+    return {
+        name: content.decode(errors="replace")
+        for name, content in files.items()
+        if name.startswith(("nstat.", "snmp."))
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
