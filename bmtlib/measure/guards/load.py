@@ -80,13 +80,17 @@ def _accounting(load: Load, requests: Mapping[str, int | None]) -> Guard:
     A load that counts has some, too: ab opens a connection for each free slot until the last request has one that is
     open, and leaves those that are still opening then.
     """
-    cut_off = requests["cut_off"]
+    cut_off, sent = requests["cut_off"], requests["sent"] or 0
+    missing = load.requests - sent if load.requests is not None else 0
+    short = f"{missing} of the {load.requests} requests never ended" if missing else ""
     if cut_off is None:
         why = "keep-alive" if load.keepalive else "a client lacks the probe nstat"
-        return Guard(name="accounting", verdict="ok", value=None, limit=None, text=f"not counted ({why})")
+        text = "; ".join(filter(None, (f"not counted ({why})", short)))
+        return Guard(name="accounting", verdict="mark" if missing else "ok", value=None, limit=None, text=text)
     most = load.concurrency
-    right = 0 <= cut_off <= most
-    text = f"{requests['opened']} connections opened, {requests['sent']} requests ended, {cut_off} in flight at the end"
+    right = 0 <= cut_off <= most and not missing
+    text = f"{requests['opened']} connections opened, {sent} requests ended, {cut_off} in flight at the end"
+    text = "; ".join(filter(None, (text, short)))
     verdict: Verdict = "ok" if right else "mark"
     return Guard(
         name="accounting", verdict=verdict, value=cut_off, limit=most, text=text, evidence=(*_OPENED, *_REPORTS[:2])
