@@ -46,9 +46,15 @@ def test_counts_agree_with_raw_files(run: RunDir) -> None:
         assert case["requests"]["sent"] == case["requests"]["completed"] + case["requests"]["failed"]
         assert 0 <= case["requests"]["cut_off"] <= case["load"]["concurrency"]
         starts = [client["start_epoch_s"] for client in case["clients"]]
-        ends = [client["start_epoch_s"] + client["seconds"] for client in case["clients"]]
+        ends = [(client["begun_epoch_s"] or client["start_epoch_s"]) + client["seconds"] for client in case["clients"]]
         assert case["window_s"] == pytest.approx(max(ends) - min(starts), abs=1e-4)
         assert case["skew_ms"] == pytest.approx((max(starts) - min(starts)) * 1000, abs=0.01)
+        assert 0 <= case["skew_p99_ms"] <= case["skew_ms"]
+        assert case["late_ms"] >= 0
+        for client in case["clients"]:
+            noted = {name: int(run.raw(case_id, client["host"], f"ab.{name}") or 0) / 1e9 for name in ("start", "end")}
+            assert noted["start"] == client["start_epoch_s"] <= client["begun_epoch_s"]
+            assert client["begun_epoch_s"] + client["seconds"] <= noted["end"]
 
 
 def test_each_arm_was_proven_before_its_load(run: RunDir) -> None:
