@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bmtlib.errors import BmtError, MachineError
 from bmtlib.params.paths import project_root
-from bmtlib.run import Loaded, start
-from bmtlib.rundir import RunDir
+from bmtlib.run import Loaded, reopen, start
+from bmtlib.rundir import EventTail, RunDir
 from bmtlib.testbeds.placement import pin_process
 
 _EVERY_S = 0.2
@@ -28,12 +30,81 @@ _EVERY_S = 0.2
 
 def run_scenario(loaded: Loaded, *, out: str | None, report: bool, keep: bool = False, break_lock: bool = False) -> int:
     """Run one scenario and print its folder's path as the last line of standard output. Returns the exit code."""
-    from bmtlib.report import build_report
-
+    _one_interrupt_a_second()
     console = Console(stderr=True)
     if loaded.choice:
         console.print(f"testbed {loaded.choice}", markup=False)
-    folder = start(loaded, out, tell=lambda text: console.print(text, markup=False), keep=keep, break_lock=break_lock)
+    folder = start(loaded, out, tell=_teller(console), keep=keep, break_lock=break_lock)
+    return _finish(folder, console, report=report)
+
+
+def resume_run(
+    run: str, asked: Loaded | None = None, *, report: bool, keep: bool = False, break_lock: bool = False
+) -> int:
+    """Do what is missing of a run that was broken off; the rest as in `run_scenario`."""
+    _one_interrupt_a_second()
+    console = Console(stderr=True)
+    folder = reopen(run, asked, tell=_teller(console), keep=keep, break_lock=break_lock)
+    return _finish(folder, console, report=report)
+
+
+def run_each(commands: Sequence[tuple[str, Sequence[str]]]) -> int:
+    """Run commands of `bmt`, each with a name, one after the other in processes of their own: the worst exit code.
+
+    One that fails does not keep the others from running. Ctrl-C (or SIGTERM) ends the one under way in good order, and
+    those after it are not started.
+    """
+    _one_interrupt_a_second()
+    console, codes = Console(stderr=True), []
+    for number, (name, words) in enumerate(commands, 1):
+        console.print(f"scenario {number} of {len(commands)}: {name}", markup=False)
+        with subprocess.Popen([sys.executable, "-P", "-m", "bmtlib", *words]) as process:
+            interrupted = _wait(process)
+        # Ended by a signal, so not by itself: as bad as a machine that cannot.
+        codes.append(process.returncode if process.returncode >= 0 else MachineError.exit_code)
+        if interrupted:
+            if rest := ", ".join(name for name, _ in commands[number:]):
+                console.print(f"not started: {rest}", markup=False, soft_wrap=True)
+            return max(1, *codes)
+    return max(codes)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for its end, and hand on an interrupt; whether there was one."""
+    interrupted = False
+    while True:
+        try:
+            process.wait()
+            return interrupted
+        except KeyboardInterrupt:
+            # From a terminal it has had the signal already, and takes the second one for the same.
+            interrupted = True
+            process.send_signal(signal.SIGINT)
+
+
+def _one_interrupt_a_second() -> None:
+    """Ctrl-C and SIGTERM interrupt; two in the same second are one. A terminal's Ctrl-C reaches a whole batch."""
+    last_s = -1.0
+
+    def interrupt(number: int, frame: object) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        if now_s - last_s > 1:
+            last_s = now_s
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+
+
+def _teller(console: Console) -> Callable[[str], None]:
+    return lambda text: console.print(text, markup=False)
+
+
+def _finish(folder: RunDir, console: Console, *, report: bool) -> int:
+    """From a folder that is ready to its report. Returns the exit code."""
+    from bmtlib.report import build_report
+
     console.print(f"run folder: {folder.path}", soft_wrap=True, markup=False)
     final = _measure(folder, console)
     code = _exit_code(folder, final, console)
@@ -65,17 +136,17 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
         finally:
             ended.set()
 
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    now = EventTail(folder, from_end=True)
     threading.Thread(target=work, daemon=True).start()
     all_cpus = os.sched_getaffinity(0)
     kernel: dict[str, Any] | None = None
     ending = False
-    with _Bar(console) as bar:
+    with _Bar(console, folder) as bar:
         while not ended.is_set():
             try:
-                bar.show(folder)
+                bar.show()
                 ended.wait(_EVERY_S)
-                if kernel is None and (kernel := _kernel_started(folder)) and kernel["other_cpus"]:
+                if kernel is None and (kernel := _kernel_started(now)) and kernel["other_cpus"]:
                     # Not earlier: the kernel inherits our CPUs, and it is the one that divides them.
                     pin_process(kernel["other_cpus"])
                 if kernel and ending:
@@ -85,12 +156,16 @@ def _measure(folder: RunDir, console: Console) -> dict[str, Any]:
             except KeyboardInterrupt:
                 console.print("ending: the case under way is given up, what was measured is kept", markup=False)
                 ending = True
-        bar.show(folder)
+        bar.show()
     pin_process(all_cpus)
     final = folder.run_json()
-    if failure and final["status"] in ("planned", "running"):
+    if failure and (kernel is None or final["status"] in ("planned", "running") or _refused(final)):
         raise _ended_badly(folder, failure[0])
     return final
+
+
+def _refused(final: dict[str, Any]) -> bool:
+    return any(session["status"] == "refused" for session in final["sessions"][-1:])
 
 
 def _ended_badly(folder: RunDir, failure: BaseException) -> BmtError:
@@ -99,15 +174,18 @@ def _ended_badly(folder: RunDir, failure: BaseException) -> BmtError:
         error = failure
     else:
         error = BmtError(f"the run's notebook failed: {failure}", where=str(folder.path / "notebooks"))
-    reason = {"what": error.what, "where": error.where, "todo": error.todo}
     with suppress(BmtError):
-        folder.write_json("run.json", folder.run_json() | {"status": "failed", "error": reason})
+        final = folder.run_json()
+        if final["status"] in ("planned", "running") and not _refused(final):
+            reason = {"what": error.what, "where": error.where, "todo": error.todo}
+            sessions = [{**it, "status": "killed"} if it["status"] == "running" else it for it in final["sessions"]]
+            folder.write_json("run.json", final | {"status": "failed", "error": reason, "sessions": sessions})
     return error
 
 
-def _kernel_started(folder: RunDir) -> dict[str, Any] | None:
+def _kernel_started(now: EventTail) -> dict[str, Any] | None:
     """The event with which the run began in the kernel: its process id, and the CPUs that are not the director's."""
-    return next((event for event in folder.events() if event["step"] == "run" and event["state"] == "start"), None)
+    return next((event for event in now.new() if event["step"] == "run" and event["state"] == "start"), None)
 
 
 def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
@@ -116,8 +194,9 @@ def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
         console.print(f"{name} could not be rolled back: {why}", style="red", markup=False)
     if final["not_rolled_back"]:
         console.print(f"when they are back: bmt rollback {folder.path}", style="red", markup=False, soft_wrap=True)
-    cases = [folder.case(case_id) for case_id in folder.case_ids()]
-    for case in cases:
+    bad = final["status"] != "done"
+    for case in map(folder.case, folder.case_ids()):
+        bad = bad or case["status"] not in ("done", "left out")
         if case["status"] == "failed":
             console.print(f"case {case['id']} failed: {case['error']['what']}", style="red", markup=False)
         if case["status"] == "left out":
@@ -131,17 +210,21 @@ def _exit_code(folder: RunDir, final: dict[str, Any], console: Console) -> int:
         return MachineError.exit_code
     if final["not_rolled_back"]:
         return MachineError.exit_code
-    bad = final["status"] != "done" or any(case["status"] not in ("done", "left out") for case in cases)
+    if final["status"] == "interrupted":
+        console.print(f"to go on: bmt run --resume {folder.path}", markup=False, soft_wrap=True)
     return 1 if bad else 0
 
 
 class _Bar:
     """One line in the terminal, from events.jsonl; plain lines when standard error is not a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, folder: RunDir) -> None:
+        from bmtlib.widgets.state import Folding
+
         self._console = console
-        self._seen = 0
-        self._events: list[dict[str, Any]] = []
+        self._tail, self._folding = EventTail(folder), Folding()
+        for event in self._tail.new():  # of earlier sessions
+            self._folding.add(event)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -153,27 +236,38 @@ class _Bar:
         )
         self._task = self._progress.add_task("starting", total=None, left="")
 
-    def show(self, folder: RunDir) -> None:
-        from bmtlib.widgets.state import fold
+    def show(self) -> None:
+        from bmtlib.widgets.progress import left
 
-        new = list(folder.events(self._seen))
-        if not new and not self._console.is_terminal:
-            return
-        self._seen += len(new)
-        self._events += new
-        state = fold(self._events, now_s=time.time())
-        left = "" if state.left_s is None else f"about {state.left_s:.0f} s left"
-        self._progress.update(
-            self._task, description=state.text, completed=state.cases_done, total=state.cases or None, left=left
-        )
+        for event in self._tail.new():
+            self._folding.add(event)
+            if not self._console.is_terminal:
+                self._say(event)
         if not self._console.is_terminal:
-            for event in new:
-                if event["step"] == "case" and "requests_per_s" in event:
-                    rate = event["requests_per_s"]
-                    figure = f"{rate:,.0f} requests/s" if rate else "no rate"
-                    print(
-                        f"{event['number']}/{state.cases} {event['case']}: {event['state']}, {figure}", file=sys.stderr
-                    )
+            return
+        state = self._folding.at(time.time())
+        self._progress.update(
+            self._task,
+            description=state.text,
+            completed=state.cases_done,
+            total=state.cases or None,
+            left=left(state),
+        )
+
+    def _say(self, event: Mapping[str, Any]) -> None:
+        from bmtlib.widgets.progress import left
+
+        state = self._folding.at(event["time_s"])
+        if event["step"] == "run" and event["state"] == "start":
+            kept = f", {event['kept']} of them are there" if event["kept"] else ""
+            print(f"{state.cases} cases{kept}; {left(state)}", file=sys.stderr)
+        elif event["step"] == "stopping" and event["reason"]:
+            print(f"enough: {event['reason']}", file=sys.stderr)
+        elif event["step"] == "case" and "requests_per_s" in event:
+            rate = event["requests_per_s"]
+            figure = f"{rate:,.0f} requests/s" if rate else "no rate"
+            then = f"; {left(state)}" if state.cases_done < state.cases else ""
+            print(f"{event['number']}/{state.cases} {event['case']}: {event['state']}, {figure}{then}", file=sys.stderr)
 
     def __enter__(self) -> _Bar:
         self._progress.start()

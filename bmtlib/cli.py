@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import click
+from click.core import ParameterSource
 
 from bmtlib import __version__
 from bmtlib.cli_fleet import apply, lint, rollback, verify
@@ -31,11 +32,16 @@ def main() -> None:
 
 
 @main.command()
-@click.argument(
-    "scenarios", nargs=-1, required=True, metavar="SCENARIO...", shell_complete=lambda c, p, i: scenario_names(i)
-)
+@click.argument("scenarios", nargs=-1, metavar="SCENARIO...", shell_complete=lambda c, p, i: scenario_names(i))
 @TESTBED
 @SET
+@click.option(
+    "--resume",
+    "resumed",
+    type=click.Path(file_okay=False),
+    metavar="RUN",
+    help="Do what is missing in this run folder, of a run that was broken off; without SCENARIO.",
+)
 @click.option(
     "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
 )
@@ -44,10 +50,13 @@ def main() -> None:
     "--keep", is_flag=True, help="Hosts of your own stay as prepared; without, they are rolled back at the end."
 )
 @BREAK_LOCK
+@click.pass_context
 def run(
+    context: click.Context,
     scenarios: tuple[str, ...],
     testbed: str,
     settings: tuple[str, ...],
+    resumed: str | None,
     out: str | None,
     report: bool,
     keep: bool,
@@ -55,22 +64,44 @@ def run(
 ) -> None:
     """Measure scenarios and write their reports.
 
-    The last line on standard output is the run folder's path. Progress goes to standard error.
+    The last line on standard output is the run folder's path. Progress goes to standard error. Of several scenarios
+    each has a process of its own; one that fails does not keep the next from running, and the exit code is the worst.
 
     \b
     Examples:
       bmt run quick
+      bmt run quick file-size
+      bmt run --resume data/20261123T024151Z-quick-334811
       bmt run quick --set load.concurrency=400 --set repetitions=5
       bmt run quick --testbed vm
       bmt run file-size --out /tmp/runs
       bmt run quick --testbed my-rack.yml
     """
-    from bmtlib.batch import run_scenario
+    from bmtlib.batch import resume_run, run_each, run_scenario
     from bmtlib.run import load
 
-    loaded = [load(scenario, testbed, settings) for scenario in scenarios]
-    codes = [run_scenario(item, out=out, report=report, keep=keep, break_lock=break_lock) for item in loaded]
-    sys.exit(max(codes))
+    given = context.get_parameter_source
+    if resumed is not None:
+        asked = any(given(name) == ParameterSource.COMMANDLINE for name in ("testbed", "settings"))
+        if out is not None or len(scenarios) > 1 or (asked and not scenarios):
+            raise InputError(
+                "a run is gone on with as it was planned, where it lies",
+                where="--resume",
+                todo="leave out the other words; with one SCENARIO they are compared with those of the run",
+            )
+        loaded = load(scenarios[0], testbed, settings) if scenarios else None
+        sys.exit(resume_run(resumed, loaded, report=report, keep=keep, break_lock=break_lock))
+    if not scenarios:
+        raise InputError("which scenario?", todo=f"one or more of {', '.join(scenario_names(''))}; or --resume RUN")
+    plans = [load(scenario, testbed, settings) for scenario in scenarios]  # a typing error ends it all at once
+    if len(plans) == 1:
+        sys.exit(run_scenario(plans[0], out=out, report=report, keep=keep, break_lock=break_lock))
+    words = ["--testbed", testbed, *(word for text in settings for word in ("--set", text))]
+    words += ["--out", out] if out is not None else []
+    words += [
+        flag for flag, wish in (("--no-report", not report), ("--keep", keep), ("--break-lock", break_lock)) if wish
+    ]
+    sys.exit(run_each([(scenario, ["run", scenario, *words]) for scenario in scenarios]))
 
 
 @main.command()

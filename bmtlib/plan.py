@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from bmtlib.errors import InputError
 from bmtlib.params.factors import DIRECTOR_FACTORS, Level, combinations, level_text, slug
 from bmtlib.params.lever import director_tuning
-from bmtlib.params.profile import HostTuning
+from bmtlib.params.load_yaml import load_profile_set
+from bmtlib.params.profile import ROLES, HostTuning
+from bmtlib.params.repetitions import most_blocks
 from bmtlib.params.scenario import Arm, Kind, Load, ProxyArm, Scenario, resolve
 from bmtlib.params.testbed import Testbed, address_plan
 from bmtlib.params.units import Params
@@ -25,7 +27,8 @@ class Case:
 
     `id` names the case's folder; it starts with the block (from 1). `index` is its place in the plan (from 0).
     `engine` is `none` for the arm direct, and may be `auto`: which engine there is shows on the director.
-    `director` is what the case's lever and queues do to the director, over `tuning`.
+    `director` is what the case's lever and queues do to the director, over `tuning`. `digest` (SHA-256) is of all that
+    decides what is measured, the content of the profiles too; equal ones in other blocks are repetitions.
     """
 
     __pydantic_config__ = Params.model_config
@@ -43,11 +46,12 @@ class Case:
     queues: int | None = None
     lever: str | None = None
     director: HostTuning = field(default_factory=HostTuning)
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All cases in order. `digest` (SHA-256, hexadecimal) is of scenario and testbed: equal ones, equal plans."""
+    """All cases in order. `digest` (SHA-256, hexadecimal) is of scenario, testbed, profiles: equal, so equal plans."""
 
     __pydantic_config__ = Params.model_config
 
@@ -63,6 +67,8 @@ class Plan:
 
 
 _PLAN = TypeAdapter(Plan)
+_CASE = TypeAdapter(Case)
+_WHEN = ("id", "block", "index", "digest")
 
 
 def plan_from_json(text: str) -> Plan:
@@ -86,26 +92,23 @@ def make_plan(scenario: Scenario, testbed: Testbed) -> Plan:
     listed = [
         (arm, levels)
         for arm, settings in scenario.arms.items()
-        for levels in combinations(scenario.factors, settings.kind)
+        for levels in combinations(scenario.factors, settings.kind, scenario.combinations)
     ]
     shuffle = random.Random(scenario.seed)
     cases: list[Case] = []
-    for block in range(1, scenario.repetitions + 1):
+    for block in range(1, most_blocks(scenario.repetitions) + 1):
         # Of random's methods only random() promises the same numbers in every version of Python; so no shuffle().
         order = sorted(listed, key=lambda _: shuffle.random()) if scenario.order == "shuffled" else listed
         cases += [_case(scenario, block, len(cases) + i, arm, levels) for i, (arm, levels) in enumerate(order)]
-    digest = _digest(scenario, testbed)
-    return Plan(scenario=scenario, testbed=testbed, cases=tuple(cases), seed=scenario.seed, digest=digest)
-
-
-def load_seconds(plan: Plan) -> int | None:
-    """Seconds of load, warm-up included; None when a load ends by its requests, whose rate is not known yet."""
-    total = 0
-    for case in plan.cases:
-        if case.load.seconds is None:
-            return None
-        total += case.load.warmup_seconds + case.load.seconds
-    return total
+    both = {"scenario": scenario.model_dump(mode="json"), "testbed": testbed.model_dump(mode="json")}
+    profiles = {tuning: _profiles(tuning) for tuning in dict.fromkeys(case.tuning for case in cases)}
+    return Plan(
+        scenario=scenario,
+        testbed=testbed,
+        cases=tuple(replace(case, digest=_case_digest(case, both, profiles[case.tuning])) for case in cases),
+        seed=scenario.seed,
+        digest=_sha256({**both, "profiles": profiles}),
+    )
 
 
 def rows(plan: Plan) -> list[dict[str, str]]:
@@ -150,7 +153,19 @@ def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str
     )
 
 
-def _digest(scenario: Scenario, testbed: Testbed) -> str:
+def _profiles(tuning: str) -> dict[str, Any]:
+    """What a set of profiles says, by role: its name alone would not tell that a profile was edited."""
+    found = {role: load_profile_set(tuning, role) for role in ROLES}
+    return {role: profile.model_dump(mode="json") for role, profile in found.items() if profile is not None}
+
+
+def _case_digest(case: Case, both: dict[str, dict[str, Any]], profiles: dict[str, Any]) -> str:
+    """Not of its block and place: those say when, and not what."""
+    content = {key: value for key, value in _CASE.dump_python(case, mode="json").items() if key not in _WHEN}
+    around = {key: both["scenario"][key] for key in ("webs", "clients", "probes", "director_cpus")}
+    return _sha256({"case": content, "around": around, "testbed": both["testbed"], "profiles": profiles})
+
+
+def _sha256(content: dict[str, Any]) -> str:
     """Keys stand in the order of the types, arms in the order of the file: that order is part of what is done."""
-    both = {"scenario": scenario.model_dump(mode="json"), "testbed": testbed.model_dump(mode="json")}
-    return hashlib.sha256(json.dumps(both, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()

@@ -10,11 +10,12 @@ from typing import Any
 from bmtlib.doctor import choose_testbed
 from bmtlib.measure.probes import check_names
 from bmtlib.measure.ready import check
+from bmtlib.measure.resume import check_folder, check_same_plan, plan_of
 from bmtlib.measure.runner import create_run, run_plan
 from bmtlib.params.load_yaml import find_file, load_inputs, load_profile_set, to_yaml
 from bmtlib.params.paths import project_root
 from bmtlib.params.profile import ROLES
-from bmtlib.plan import Plan, make_plan, plan_from_json
+from bmtlib.plan import Plan, make_plan
 from bmtlib.rundir import RunDir
 
 
@@ -82,6 +83,31 @@ def start(
 
 
 def measure(folder: RunDir) -> dict[str, Any]:
-    """Run the plan that lies in `folder`; the final run.json."""
-    plan = plan_from_json((folder.path / "plan.json").read_text())
+    """Measure what is missing of the plan that lies in `folder`; the final run.json."""
+    plan = plan_of(folder)
     return run_plan(plan, folder, check(plan))
+
+
+def reopen(
+    path: str | Path,
+    asked: Loaded | None = None,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    keep: bool = False,
+    break_lock: bool = False,
+) -> RunDir:
+    """The folder of a run that was broken off, to be gone on with; `measure` does what is missing.
+
+    Raises InputError, before anything is changed, when it cannot be: another format, plan, profile or program; another
+    scenario or testbed than `asked`; a run that is under way, or has nothing missing. And what `start` raises.
+    """
+    folder = RunDir.open(path)
+    plan = plan_of(folder)
+    if asked is not None:
+        check_same_plan(folder, plan, asked.plan)
+    with folder.held():
+        check_folder(folder, plan)
+        check(plan, tell=tell).close()
+        wishes = {"keep": keep, "break_lock": break_lock}
+        folder.write_json("run.json", folder.run_json() | {key: True for key, wish in wishes.items() if wish})
+    return folder

@@ -7,23 +7,26 @@ has one has all its raw files.
 from __future__ import annotations
 
 import errno
+import fcntl
 import gzip
+import itertools
 import json
 import os
 import re
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from bmtlib.errors import InputError, MachineError
 
 FORMAT = 1  # raised when a reader of the older form would misread the newer
 
 _COMPRESSED = ("ab.tsv",)
+_LONGEST_EVENT = 1 << 20  # bytes; an error's text may be long
 
 
 class RunDir:
@@ -101,13 +104,65 @@ class RunDir:
             self.write(f"cases/{case_id}/{host}/{name}", content)
 
     def event(self, step: str, state: str, **fields: object) -> None:
-        """Append one line to events.jsonl: what progress bars and widgets read."""
+        """Append one line to events.jsonl: what progress bars and widgets read.
+
+        What a full disk or a crash left of a last line goes: nobody has read it, and the next would be glued to it.
+        """
         line = json.dumps({"time_s": round(time.time(), 3), "step": step, "state": state, **fields}, ensure_ascii=False)
         try:
-            with (self.path / "events.jsonl").open("ab") as stream:
+            with (self.path / "events.jsonl").open("ab+") as stream:
+                _cut_torn_line(stream)
                 stream.write(_encoded(line + "\n"))
         except OSError as error:
             raise _cannot_write(self.path / "events.jsonl", error) from error
+
+    @contextmanager
+    def held(self, wait_s: float = 5.0) -> Iterator[None]:
+        """Work in the folder alone. InputError when another process does, and still does after `wait_s` seconds.
+
+        The kernel frees the lock when a process ends, however that was.
+        """
+        deadline = time.monotonic() + wait_s
+        try:
+            stream = (self.path / "plan.json").open("rb+")
+        except FileNotFoundError as error:
+            raise InputError("the run folder lacks plan.json", where=str(self.path)) from error
+        except OSError as error:
+            raise _cannot_write(self.path / "plan.json", error) from error
+        with stream:
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() < deadline:
+                        time.sleep(0.1)
+                        continue
+                    sessions = self.run_json().get("sessions") or [{}]
+                    raise InputError(
+                        f"{self.path} is being measured: process {sessions[-1].get('pid', 'unknown')} is at work in it",
+                        todo="wait for its end, or end it with Ctrl-C",
+                    ) from None
+            yield
+
+    def set_aside(self, case_id: str) -> None:
+        """Move what an earlier try of a case left to failed/<id>-<n>/: it stays as evidence, and is no result."""
+        old = self.path / "cases" / case_id
+        if not old.exists():
+            return
+        places = (self.path / "failed" / f"{case_id}-{n}" for n in itertools.count(1))
+        place = next(path for path in places if not path.exists())
+        try:
+            place.parent.mkdir(exist_ok=True)
+            old.rename(place)
+        except OSError as error:
+            raise _cannot_write(place, error) from error
+
+    def sweep(self) -> None:
+        """Remove files that a killed process was still writing: they never came to their place."""
+        for path in self.path.rglob(".*.new"):
+            with suppress(OSError):
+                path.unlink()
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -160,20 +215,44 @@ class RunDir:
         """Names of the raw files of one host in one case, as stored."""
         return sorted(path.name for path in (self.path / "cases" / case_id / host).glob("*") if path.is_file())
 
-    def events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Events from line `after` on. A last line without an end is still being written and is left for next time."""
-        path = self.path / "events.jsonl"
-        if not path.exists():
+    def events(self) -> Iterator[dict[str, Any]]:
+        """All events. A last line without an end is still being written and is left for next time."""
+        yield from EventTail(self).new()
+
+
+class EventTail:
+    """Events as they come: keeps its place in events.jsonl, and nothing of what it read."""
+
+    def __init__(self, run: RunDir, *, from_end: bool = False) -> None:
+        self._path = run.path / "events.jsonl"
+        self._offset = self._path.stat().st_size if from_end and self._path.exists() else 0
+        self._lines = 0
+
+    def new(self) -> Iterator[dict[str, Any]]:
+        """Events since the last call. InputError for a line that is damaged."""
+        if not self._path.exists():
             return
-        with path.open("rb") as stream:
-            for number, line in enumerate(stream):
-                if number < after or not line.endswith(b"\n"):
-                    continue
+        with self._path.open("rb") as stream:
+            stream.seek(self._offset)
+            for line in stream:
+                if not line.endswith(b"\n"):
+                    return
+                self._offset += len(line)
+                self._lines += 1
                 try:
                     event = json.loads(line)
                 except ValueError as error:
-                    raise InputError(f"line {number + 1} of events.jsonl is damaged", where=str(path)) from error
+                    what = f"line {self._lines} of events.jsonl is damaged"
+                    raise InputError(what, where=str(self._path)) from error
                 yield event
+
+
+def _cut_torn_line(stream: BinaryIO) -> None:
+    end = stream.seek(0, os.SEEK_END)
+    if end and (stream.seek(end - 1), stream.read(1)) != (end - 1, b"\n"):
+        stream.seek(max(0, end - _LONGEST_EVENT))
+        last = stream.read()
+        stream.truncate(end - len(last) + last.rfind(b"\n") + 1)
 
 
 def _encoded(text: str) -> bytes:

@@ -16,7 +16,9 @@ from bmtlib.fleet import Applied
 from bmtlib.hosts.rollback import Drift, Rolled
 from bmtlib.measure.preview import Step
 from bmtlib.measure.runner import estimate_s
+from bmtlib.params.repetitions import fewest_blocks, words
 from bmtlib.plan import Plan, rows
+from bmtlib.widgets.progress import duration
 
 _SCOPES = {"netns": "netns", "host": "host", "machine": "machine", "reboot": "host, needs reboot"}
 
@@ -54,8 +56,19 @@ def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
         title = f"Settings of the profile '{scenario.tuning}' that these hosts cannot have"
         console.print(_table(title, ["host", "what", "wanted", "why not"], left))
     hosts = f"1 director, {scenario.webs} web hosts, {scenario.clients} clients on testbed {plan.testbed.kind}"
-    console.print(Text(f"{hosts}; {len(plan.cases)} cases, about {estimate_s(plan):.0f} s; digest {plan.digest[:12]}"))
+    console.print(Text(f"{hosts}; {_size(plan)}; digest {plan.digest[:12]}"))
     console.print("Nothing was changed.")
+
+
+def _size(plan: Plan) -> str:
+    """How many cases, and how long they will take."""
+    wish = plan.scenario.repetitions
+    fewest = [case for case in plan.cases if case.block <= fewest_blocks(wish)]
+    most = f"{len(plan.cases)} cases, about {duration(estimate_s(plan.cases))}"
+    if len(fewest) == len(plan.cases):
+        return most
+    least = f"{len(fewest)} cases at least, about {duration(estimate_s(fewest))}"
+    return f"{least}; {most} at the most (blocks: {words(wish)})"
 
 
 def show_checks(checks: Sequence[Check]) -> None:

@@ -3,17 +3,20 @@ from __future__ import annotations
 import json
 import random
 import re
+import shutil
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bmtlib.errors import InputError
 from bmtlib.params.arms import KINDS, ProxyArm
+from bmtlib.params.paths import project_root
 from bmtlib.params.profile import HostTuning, Irq, Nic
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Network, PlacementWish, Testbed
-from bmtlib.plan import load_seconds, make_plan, plan_from_json, rows
+from bmtlib.plan import make_plan, plan_from_json, rows
 
 
 def scenario(**changes: Any) -> Scenario:
@@ -159,9 +162,59 @@ def test_the_digest_is_of_everything_that_was_asked_for() -> None:
     assert digest(load={"concurrency": 200, "seconds": 5, "file_size": "5 KiB"}) == digest()
 
 
-def test_seconds_of_load() -> None:
-    assert load_seconds(make_plan(scenario(), Testbed())) == 9 * 6
-    assert load_seconds(make_plan(scenario(load={"concurrency": 10, "requests": 10}), Testbed())) is None
+def test_a_case_has_a_digest_of_all_that_decides_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def digests(testbed: Testbed = Testbed(), **changes: Any) -> dict[str, str]:  # noqa: B008 (immutable)
+        return {case.id: case.digest for case in make_plan(scenario(**changes), testbed).cases}
+
+    found = digests()
+    assert len(set(found.values())) == 3
+    assert found["b1-proxy"] == found["b2-proxy"] == digests(seed=7, repetitions=9, title="other")["b9-proxy"]
+    others = [
+        digests(webs=5),
+        digests(load={"concurrency": 201, "seconds": 5}),
+        digests(tuning="seed"),
+        digests(Testbed(network=Network(port=81))),
+        digests(arms={"proxy": {"retries": 1}}),
+    ]
+    assert len({found["b1-proxy"], *(it["b1-proxy"] for it in others)}) == 6
+    # The content of the profiles counts, not their name alone.
+    shutil.copytree(project_root() / "params", tmp_path / "params")
+    path = tmp_path / "params/profiles/recommended-web.yml"
+    path.write_text(path.read_text().replace("value: 65535", "value: 65534"))
+    before = make_plan(scenario(), Testbed()).digest
+    monkeypatch.setattr("bmtlib.params.load_yaml.project_root", lambda: tmp_path)
+    assert make_plan(scenario(), Testbed()).digest != before
+    assert digests()["b1-proxy"] != found["b1-proxy"]
+    assert digests(tuning="none") == digests(tuning="none")
+
+
+def test_chosen_combinations() -> None:
+    listed = [{"file_size": "1 KiB", "concurrency": 50}, {"file_size": "64 KiB", "concurrency": 400}]
+    it = scenario(combinations=listed, factors={"threads": [1, 2]}, repetitions=1, order="listed")
+    assert order(it) == [
+        "b1-direct-file_size-1kib-concurrency-50",
+        "b1-direct-file_size-64kib-concurrency-400",
+        "b1-proxy-file_size-1kib-concurrency-50-threads-1",
+        "b1-proxy-file_size-1kib-concurrency-50-threads-2",
+        "b1-proxy-file_size-64kib-concurrency-400-threads-1",
+        "b1-proxy-file_size-64kib-concurrency-400-threads-2",
+        "b1-l2dsr-file_size-1kib-concurrency-50",
+        "b1-l2dsr-file_size-64kib-concurrency-400",
+    ]
+    loads = {case.load.file_size: case.load.concurrency for case in make_plan(it, Testbed()).cases}
+    assert loads == {1024: 50, 65_536: 400}
+    threads = [{"threads": 1}, {"threads": 2}]
+    assert order(scenario(combinations=threads, repetitions=1, order="listed")) == [
+        "b1-direct",
+        "b1-proxy-threads-1",
+        "b1-proxy-threads-2",
+        "b1-l2dsr",
+    ]
+
+
+def test_a_plan_holds_all_blocks_that_may_be_needed() -> None:
+    wish = {"min": 5, "max": 7, "until": {"ratio_interval": "5%"}}
+    assert order(scenario(repetitions=wish)) == order(scenario(repetitions=7))
 
 
 def test_the_table_of_a_dry_run() -> None:

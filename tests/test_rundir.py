@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bmtlib.errors import BmtError, InputError, MachineError
-from bmtlib.rundir import FORMAT, RunDir
+from bmtlib.rundir import FORMAT, EventTail, RunDir
 
 
 @pytest.fixture
@@ -240,8 +240,36 @@ def test_events(run: RunDir) -> None:
     assert found[1]["case"] == "b1-größe"
     assert found[1]["error"] == {"what": "a\nb"}
     assert all(isinstance(event["time_s"], float) for event in found)
-    assert list(run.events(after=2)) == found[2:]
-    assert list(run.events(after=3)) == []
+
+
+def test_events_as_they_come(run: RunDir) -> None:
+    tail = EventTail(run)
+    assert list(tail.new()) == []
+    run.event("run", "start")
+    run.event("run", "done")
+    late = EventTail(run, from_end=True)
+    assert [event["state"] for event in tail.new()] == ["start", "done"]
+    assert [*tail.new(), *late.new()] == []
+    run.event("run", "start")
+    assert [event["state"] for event in (*tail.new(), *late.new())] == ["start", "start"]
+
+
+def test_a_torn_last_event_is_survived(run: RunDir) -> None:
+    """A full disk, or a crash of the machine, may leave any part of a line; the events after it must be whole."""
+    run.event("run", "start")
+    path = run.path / "events.jsonl"
+    whole = path.read_bytes()
+    line = b'{"time_s": 1.0, "step": "gr\xc3\xb6\xc3\x9fe"}'
+    for cut in range(1, len(line) + 1):
+        path.write_bytes(whole + line[:cut])
+        tail = EventTail(run)
+        assert [event["state"] for event in tail.new()] == ["start"]
+        run.event("run", "done")
+        assert [event["state"] for event in tail.new()] == ["done"]
+        assert path.read_bytes().startswith(whole)
+    path.write_bytes(line)
+    run.event("run", "start")
+    assert [event["state"] for event in run.events()] == ["start"]
 
 
 def test_events_while_the_last_line_is_being_written(run: RunDir) -> None:
@@ -253,8 +281,11 @@ def test_events_while_the_last_line_is_being_written(run: RunDir) -> None:
     for cut in range(len(line)):
         path.write_bytes(whole + line[:cut])
         assert [event["step"] for event in run.events()] == ["run"], cut
+    tail = EventTail(run)
+    path.write_bytes(whole + line[:20])
+    assert [event["step"] for event in tail.new()] == ["run"]
     path.write_bytes(whole + line)
-    assert [event["step"] for event in run.events(after=1)] == ["größe"]
+    assert [event["step"] for event in tail.new()] == ["größe"]
 
 
 def test_a_damaged_event_is_an_error_with_its_line(run: RunDir) -> None:
@@ -263,6 +294,48 @@ def test_a_damaged_event_is_an_error_with_its_line(run: RunDir) -> None:
         stream.write('{"half": \n')
     with pytest.raises(BmtError, match=r"line 2 of events\.jsonl"):
         list(run.events())
+
+
+def test_one_process_at_a_time(run: RunDir) -> None:
+    run.write_json("run.json", {"format": FORMAT, "sessions": [{"pid": 4711}]})
+    script = (
+        "import sys; from bmtlib.rundir import RunDir\nwith RunDir(sys.argv[1]).held(): print(1, flush=True); input()"
+    )
+    words = [sys.executable, "-c", script, str(run.path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(words, cwd=Path(__file__).parents[1], **pipes) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(InputError, match="is being measured: process 4711"), run.held(wait_s=0.2):
+            pass
+        other.kill()
+    with run.held(wait_s=5):
+        pass
+
+
+def test_an_earlier_try_is_set_aside_whole(run: RunDir) -> None:
+    run.set_aside("b1-a")
+    for text in ("one", "two"):
+        run.write_raw("b1-a", "web01", {"x.txt": text.encode()})
+        run.write_json("cases/b1-a/case.json", {"id": text})
+        run.set_aside("b1-a")
+    assert run.case_ids() == []
+    assert files(run.path / "failed") == [
+        "b1-a-1/case.json",
+        "b1-a-1/web01/x.txt",
+        "b1-a-2/case.json",
+        "b1-a-2/web01/x.txt",
+    ]
+    assert run.read_json("failed/b1-a-2/case.json") == {"id": "two"}
+
+
+def test_files_that_were_being_written_are_swept(run: RunDir) -> None:
+    run.write_raw("b1-a", "web01", {"x.txt": b"whole"})
+    for place in (".run.json.new", "cases/b1-a/web01/.y.txt.new", "facts/.z.json.new"):
+        (run.path / place).parent.mkdir(exist_ok=True)
+        (run.path / place).write_text("hal")
+    run.sweep()
+    assert files(run.path) == ["cases/b1-a/web01/x.txt", "plan.json", "run.json"]
 
 
 def test_texts_are_utf_8_in_every_locale(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def df_guards(tables: Tables) -> pd.DataFrame:
     """
     cases = tables.cases[["case", "arm", "block", "index"]]
     marks = tables.guards[tables.guards["verdict"] != "ok"]
-    not_done = tables.cases[tables.cases["status"] != "done"]
+    not_done = tables.cases[~tables.cases["status"].isin(["done", "not needed"])]
     ended = pd.DataFrame(
         {
             "case": not_done["case"],

@@ -107,15 +107,22 @@ def _repetitions(tables: Tables) -> list[str]:
     text = f"With {fewest} blocks, less than about {unseen} more or fewer requests/s would not have shown."
     if fewest < 6:
         text += " The interval of so few rests on the assumption that blocks scatter normally (Student's t)."
+    if looks := (tables.run.get("stopping") or {}).get("looks"):
+        times = f"{len(looks)} time{'s' if len(looks) > 1 else ''}"
+        text += (
+            f" The interval was looked at {times} and could have ended the run: one that may end it holds a little "
+            "less often than it says."
+        )
     return [text]
 
 
 def _faults(tables: Tables) -> list[str]:
     sentences = []
     guards = df_guards(tables)
-    not_done, marks = (tables.cases["status"] != "done").sum(), (guards["verdict"] == "mark").sum()
+    needed = tables.cases[tables.cases["status"] != "not needed"]
+    not_done, marks = (needed["status"] != "done").sum(), (guards["verdict"] == "mark").sum()
     if not_done:
-        sentences.append(f"{not_done} of {len(tables.cases)} cases are not done and take no part in any figure.")
+        sentences.append(f"{not_done} of {len(needed)} cases are not done and take no part in any figure.")
     if marks:
         cases = guards.loc[guards["verdict"] == "mark", "case"].nunique()
         sentences.append(f"{cases} case{' carries a mark' if cases == 1 else 's carry marks'} of the guards.")

@@ -37,12 +37,14 @@ _FROM_RECORD = ("arm", "kind", "engine", "block", "index", "threads", *DIRECTOR_
 
 
 def read_records(raw: Raw) -> dict[str, Row]:
-    """case.json by case, in the plan's order; a planned case without one has the status "not run"."""
+    """case.json by case, in the plan's order; a planned case without one has the status "not run" or "not needed"."""
     records: dict[str, Row] = {}
     tried = set(raw.run.case_ids())
+    stopped_after = (raw.run.run_json().get("stopping") or {}).get("stopped_after")
     for planned in raw.run.read_json("plan.json")["cases"]:
         case_id = planned["id"]
-        record = {**planned, "status": "not run"}
+        spared = stopped_after is not None and planned["block"] > stopped_after
+        record = {**planned, "status": "not needed" if spared else "not run"}
         if case_id in tried:
             try:
                 record = raw.run.case(case_id)

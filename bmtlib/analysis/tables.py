@@ -28,6 +28,7 @@ _PACKAGE = Path(bmtlib.__file__).parent
 # The code that decides what the tables hold.
 _READERS = ("parsers/*.py", "analysis/schema.py", "analysis/raw.py", "analysis/read_*.py", "analysis/tables.py")
 _DIGEST = "bmtlib-digest"
+NOT_TRIED = ("not run", "not needed")  # planned cases without a record
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,10 +39,10 @@ class Tables:
     claims: what the scenario says that may be wrong. levers: levels of the factor `lever`, in the scenario's order.
     cpus_needed: CPUs that the director needs for the scenario's question
 
-    cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, "not run"; only those
-        that are done take part in comparisons. completed: right answers; failed: the rest that ended; sent: both;
-        cut_off: in flight when the time was over. requests_per_s: completed / window_s. load_requests, load_s: how the
-        load ends
+    cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, left out, "not run", "not
+        needed" (the run ended by its rule before); only those that are done take part in comparisons. completed: right
+        answers; failed: the rest that ended; sent: both; cut_off: in flight when the time was over. requests_per_s:
+        completed / window_s. load_requests, load_s: how the load ends
     guards: how each case was judged (verdict ok, mark or reject)
     clients: case x client. wait_mean_ms: ab's "Time per request (mean)"; ab computes it as concurrency * time /
         requests. gap_mean_ms: ab's "across all concurrent requests", 1 / rate: the seed's "latency". The other columns
@@ -110,16 +111,22 @@ def read_tables(run: RunDir) -> Tables:
         factors=tuple(column for factor, column in FACTOR_COLUMNS.items() if factor in varied),
         arms=tuple(plan["scenario"]["arms"]),
         claims=tuple(map(Claim.model_validate, plan["scenario"].get("claims", []))),
-        levers=tuple(plan["scenario"].get("factors", {}).get("lever", ())),
+        levers=_levers(plan["scenario"]),
         cpus_needed=plan["scenario"].get("director_cpus", 1),
         **frames,
     )
 
 
+def _levers(scenario: dict[str, Any]) -> tuple[str, ...]:
+    """In the scenario's order, of the product or of the chosen combinations."""
+    chosen = [levels["lever"] for levels in scenario.get("combinations", []) if "lever" in levels]
+    return tuple(dict.fromkeys([*scenario.get("factors", {}).get("lever", ()), *chosen]))
+
+
 def _build(run: RunDir) -> dict[str, pd.DataFrame]:
     raw = Raw(run)
     records = read_load.read_records(raw)
-    measured = {case_id: record for case_id, record in records.items() if record["status"] != "not run"}
+    measured = {case_id: record for case_id, record in records.items() if record["status"] not in NOT_TRIED}
     counters, probed = read_net.counter_rows(raw, measured)
     rows = {
         "cases": read_load.case_rows(records),

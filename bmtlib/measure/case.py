@@ -65,6 +65,7 @@ class CaseRun:
             "engine": self.engine,
             "block": case.block,
             "index": case.index,
+            "digest": case.digest,
             "levels": case.levels,
             "load": case.load.model_dump(mode="json"),
             "status": "running",

@@ -42,15 +42,16 @@ def check_limits(
     nofile: int,
     ab_concurrency: int,
     ports: int | None,
+    max_queues: int | None = None,
 ) -> None:
     """Raise one InputError that lists every case of the plan that cannot be run as asked.
 
     `nofile`, `director_nofile`: hard limits of open files, of clients and of the director; `ab_concurrency`: ab's
-    largest -c; `ports`: local ports a client may use towards one address, None for the kernel's default. Levels that a
-    run leaves out are no misfit, unless nothing is left.
+    largest -c; `ports`: local ports a client may use towards one address, None for the kernel's default;
+    `max_queues` as in `unreachable_levels`. Levels that a run leaves out are no misfit, unless nothing is left.
     """
     problems: dict[str, None] = {}
-    left_out = unreachable_levels(plan, director_cpus=director_cpus, max_queues=None)
+    left_out = unreachable_levels(plan, director_cpus=director_cpus, max_queues=max_queues)
     if len(left_out) == len(plan.cases):
         problems = dict.fromkeys(left_out.values())
     for case in plan.cases:

@@ -74,6 +74,7 @@ def check(plan: Plan, *, tell: Tell = lambda _: None) -> Ready:
         nofile=doctor.nofile_limit(),
         ab_concurrency=doctor.ab_concurrency_limit(),
         ports=_client_ports(plan.scenario.tuning),
+        max_queues=vcpus if plan.testbed.vm.queues == "auto" else plan.testbed.vm.queues if vcpus else None,
     )
     if plan.testbed.kind == "vm":
         choose_accelerator(plan.testbed.vm, find_kernel(plan.testbed.vm.kernel, tell=tell), tell=tell)
@@ -123,6 +124,7 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
         nofile=_ENOUGH,
         ab_concurrency=_ENOUGH,
         ports=_ENOUGH,
+        max_queues=fleet.queues,
     )
     return ready
 

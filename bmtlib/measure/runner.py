@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import bmtlib
 from bmtlib.errors import BmtError, InputError
+from bmtlib.measure import resume
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.limits import unreachable_levels
 from bmtlib.measure.ready import Ready
 from bmtlib.measure.session import Session
-from bmtlib.plan import Plan, load_seconds
+from bmtlib.measure.stopping import Stopping
+from bmtlib.params.repetitions import Repetitions
+from bmtlib.plan import Case, Plan
 from bmtlib.rundir import FORMAT, RunDir
 from bmtlib.testbeds.placement import pin_process
 
@@ -57,11 +63,14 @@ def create_run(
             "engine": {},
             "versions": {},
             "bmtlib": bmtlib.__version__,
+            "controller": None,
             "machine": None,
             "director_cpus": [],
             "other_cpus": [],
             "placement": {},
             "hosts": [],
+            "sessions": [],
+            "stopping": None,
             "keep": keep,
             "break_lock": break_lock,
             "not_rolled_back": {},
@@ -83,108 +92,223 @@ def _update(folder: RunDir, **fields: Any) -> dict[str, Any]:
 
 
 def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
-    """Run every case of `plan` into `folder`; the final content of run.json.
+    """Measure what is missing of `plan` in `folder`: all of a new run, the rest of one that was broken off.
 
-    `status` there: done (every case was tried), interrupted (Ctrl-C), failed (with `error`). Cases that failed or were
-    rejected say so themselves. Ctrl-C is answered by an orderly end and is not raised again.
+    Returns the final run.json. `status` there: done (every case was tried), interrupted (Ctrl-C), failed (with
+    `error`). Cases that failed or were rejected say so themselves. Ctrl-C is answered by an orderly end and is not
+    raised again. InputError when nothing is missing, or when what is there cannot be gone on with: then it stays as it
+    is.
     """
-    if (status := folder.run_json()["status"]) != "planned":
-        raise InputError(
-            f"{folder.path} has been measured already: its status is {status}",
-            where=str(folder.path / "run.json"),
-            todo="leave out `run`: a new folder is made",
-        )
-    fields: dict[str, Any] = {"status": "done"}
-    _update(folder, status="running", started=_now())
-    folder.event(
-        "run",
-        "start",
-        pid=os.getpid(),
-        other_cpus=sorted(ready.placement.others),
-        cases=len(plan.cases),
-        estimate_s=round(estimate_s(plan), 1),
-    )
-    # The controller keeps off the director's CPUs: their busy time is a result. Given back afterwards, or the next run
-    # of the same process (a notebook's kernel) would find no CPU for its director.
-    cpus = os.sched_getaffinity(0)
-    try:
-        if ready.placement.separate and ready.placement.others:
-            pin_process(ready.placement.others)
-        _run_cases(plan, folder, ready)
-    except KeyboardInterrupt:
-        fields = {"status": "interrupted", "error": {"what": "ended by Ctrl-C", "where": "", "todo": ""}}
-    except BmtError as error:
-        fields = {"status": "failed", "error": {"what": error.what, "where": error.where, "todo": error.todo}}
-        raise
-    except BaseException as error:
-        fields = {"status": "failed", "error": {"what": f"{type(error).__name__}: {error}", "where": "", "todo": ""}}
-        raise
-    finally:
-        pin_process(cpus)
-        final = _update(folder, ended=_now(), **fields)
-        folder.event("run", fields["status"])
-    return final
+    with folder.held():
+        if folder.run_json()["status"] != "planned":
+            resume.check_folder(folder, plan)
+        return _Run(plan, folder, ready).run()
 
 
-def estimate_s(plan: Plan) -> float:
-    """Seconds the cases will take, load and all."""
-    known = load_seconds(plan)
+def case_s(case: Case) -> float:
+    """Seconds that a case will take, load and all, before any was measured."""
+    load = case.load
     # A counted load ends when it ends: 2,000 requests/s is a cautious guess for a small machine.
-    counted = sum((case.load.requests or 0) / 2000 + case.load.warmup_seconds for case in plan.cases)
-    return (counted if known is None else known) + OVERHEAD_S * len(plan.cases)
+    seconds = (load.requests or 0) / 2000 if load.seconds is None else load.seconds
+    return load.warmup_seconds + seconds + OVERHEAD_S
 
 
-def _run_cases(plan: Plan, folder: RunDir, ready: Ready) -> None:
-    folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
-    asked = folder.run_json()
-    take_over = "any" if asked["break_lock"] else ""
-    session = Session(plan, ready, run_id=asked["id"], keep=asked["keep"], take_over=take_over)
-    try:
-        _run_cases_on(session, plan, folder, ready)
-        if ready.fleet and asked["keep"]:
-            session.settle()
-    finally:
-        session.close()
-        if session.left:
-            folder.event("testbed", "not rolled back", hosts=sorted(session.left))
+def estimate_s(cases: Iterable[Case]) -> float:
+    """Seconds that cases will take."""
+    return sum(map(case_s, cases))
+
+
+class _Run:
+    """One session of a run: from the first event to the last."""
+
+    def __init__(self, plan: Plan, folder: RunDir, ready: Ready) -> None:
+        self.plan, self.folder, self.ready = plan, folder, ready
+        self.before = folder.run_json()
+        self.todo = {case.id for case in resume.missing(folder, plan)}
+        self.refused = False  # what is there stays as it is
+
+    def run(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {"status": "done", "error": None}
+        self._begin()
+        # The controller keeps off the director's CPUs: their busy time is a result. Given back afterwards, or the next
+        # run of the same process (a notebook's kernel) would find no CPU for its director.
+        cpus, placement = os.sched_getaffinity(0), self.ready.placement
+        try:
+            if placement.separate and placement.others:
+                pin_process(placement.others)
+            self._run_cases()
+        except KeyboardInterrupt:
+            fields = {"status": "interrupted", "error": _error("ended by Ctrl-C")}
+        except BmtError as error:
+            fields = {"status": "failed", "error": _error(error.what, error.where, error.todo)}
+            raise
+        except BaseException as error:
+            fields = {"status": "failed", "error": _error(f"{type(error).__name__}: {error}")}
+            raise
+        finally:
+            pin_process(cpus)
+            final = self._end(fields)
+        return final
+
+    def _begin(self) -> None:
+        self.folder.sweep()
+        sessions = [{**it, "status": "killed"} if it["status"] == "running" else it for it in self.before["sessions"]]
+        session: dict[str, Any] = {
+            "started": _now(),
+            "ended": None,
+            "status": "running",
+            "pid": os.getpid(),
+            "versions": {},
+        }
+        started = self.before["started"] or session["started"]
+        _update(self.folder, status="running", error=None, started=started, sessions=[*sessions, session])
+        todo = [case for case in self.plan.cases if case.id in self.todo]
+        by_arm = {arm: [case_s(case) for case in todo if case.arm == arm] for arm in self.plan.scenario.arms}
+        self.folder.event(
+            "run",
+            "start",
+            pid=os.getpid(),
+            other_cpus=sorted(self.ready.placement.others),
+            cases=len(self.plan.cases),
+            kept=len(self.plan.cases) - len(todo),
+            estimate_s=round(estimate_s(todo), 1),
+            arms={arm: (len(them), round(sum(them), 1)) for arm, them in by_arm.items()},
+        )
+
+    def _end(self, fields: dict[str, Any]) -> dict[str, Any]:
+        ended = _now()
+        *earlier, session = self.folder.run_json()["sessions"]
+        status = "refused" if self.refused else fields["status"]
+        if self.refused:
+            fields = {key: self.before[key] for key in ("status", "error")}
+        sessions = [*earlier, session | {"ended": ended, "status": status}]
+        final = _update(self.folder, ended=ended, sessions=sessions, **fields)
+        self.folder.event("run", status)
+        return final
+
+    def _run_cases(self) -> None:
+        plan, folder, ready = self.plan, self.folder, self.ready
+        folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
+        asked = folder.run_json()
+        session = Session(
+            plan,
+            ready,
+            run_id=asked["id"],
+            keep=asked["keep"],
+            take_over="any" if asked["break_lock"] else "",
+            resumed=len(asked["sessions"]) > 1,
+        )
+        try:
+            self._record(session)
+            self._run_cases_on(session)
+            if ready.fleet and asked["keep"]:
+                session.settle()
+        finally:
+            session.close()
+            if session.left:
+                folder.event("testbed", "not rolled back", hosts=sorted(session.left))
             _update(folder, not_rolled_back=session.left)
 
+    def _record(self, session: Session) -> None:
+        """What the hosts are, for run.json; of a later session it must be what it was."""
+        ready, folder = self.ready, self.folder
+        found = {
+            "fidelity": session.lab.fidelity,
+            "privilege": "rootless" if ready.rootless else "root",
+            "engine": session.engines(),
+            "versions": session.versions(),
+            # A fleet may be measured from any machine.
+            "controller": None if ready.fleet else resume.controller(),
+            "director_cpus": sorted(ready.director_cpus),
+            "other_cpus": sorted(ready.placement.others),
+            "machine": session.lab.about,
+            "placement": {"rps": session.lab.rps, "separate": ready.placement.separate},
+            "hosts": session.describe(),
+        }
+        *earlier, mine = folder.run_json()["sessions"]
+        _update(folder, sessions=[*earlier, mine | {"versions": found["versions"]}])
+        if not self.before["hosts"]:
+            session.record(folder)
+            _update(folder, **found)
+        else:
+            try:
+                resume.check_same_conditions(folder, {key: self.before[key] for key in found}, found)
+            except InputError:
+                self.refused = True
+                raise
+            session.record(folder, place=f"sessions/{len(self.before['sessions']) + 1}/")
+        folder.event("testbed", "done")
 
-def _run_cases_on(session: Session, plan: Plan, folder: RunDir, ready: Ready) -> None:
-    session.record(folder)
-    _update(
-        folder,
-        fidelity=session.lab.fidelity,
-        privilege="rootless" if ready.rootless else "root",
-        engine=session.engines(),
-        versions=session.versions(),
-        director_cpus=sorted(ready.director_cpus),
-        other_cpus=sorted(ready.placement.others),
-        machine=session.lab.about,
-        placement={"rps": session.lab.rps, "separate": ready.placement.separate},
-        hosts=session.describe(),
-    )
-    folder.event("testbed", "done")
-    left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
-    for number, case in enumerate(plan.cases, 1):
-        tell = _teller(folder, case.id, number)
+    def _run_cases_on(self, session: Session) -> None:
+        plan, folder = self.plan, self.folder
+        left_out = unreachable_levels(plan, director_cpus=self.ready.director_cpus, max_queues=session.lab.queues)
+        rule = plan.scenario.repetitions
+        stopping = Stopping(plan, rule, left_out) if isinstance(rule, Repetitions) else None
+        for block, cases in groupby(plan.cases, key=lambda case: case.block):
+            for case in cases:
+                if case.id in self.todo:
+                    record = self._run_case(session, case, left_out.get(case.id))
+                else:
+                    record = folder.case(case.id)
+                if stopping is not None:
+                    stopping.add(record)
+            if stopping is not None and self._enough(stopping, block):
+                break
+
+    def _run_case(self, session: Session, case: Case, left_out: str | None) -> Mapping[str, Any]:
+        tell, folder = _teller(self.folder, case), self.folder
+        folder.set_aside(case.id)
         case_run = CaseRun(case, session, folder, tell)
-        if case.id in left_out:
-            case_run.leave_out(left_out[case.id])
-            tell("left out", reason=left_out[case.id])
-            continue
+        if left_out is not None:
+            case_run.leave_out(left_out)
+            tell("left out", reason=left_out, arm=case.arm)
+            return case_run.record
         tell("start", arm=case.arm, block=case.block)
+        started = time.monotonic()
         record = case_run.run()
         rate = record["requests"]["completed"] / record["window_s"] if record["window_s"] else None
-        tell(record["status"], requests_per_s=rate and round(rate, 1), error=record["error"])
+        tell(
+            record["status"],
+            requests_per_s=rate and round(rate, 1),
+            took_s=round(time.monotonic() - started, 3),
+            error=record["error"],
+        )
         if record["status"] == "failed" and (case_run.dirty or not session.sound()):
             folder.event("testbed", "rebuild")
             session.reopen()
             folder.event("testbed", "done")
+        return record
+
+    def _enough(self, stopping: Stopping, block: int) -> bool:
+        """Look at the ratios after a block, and keep what was seen; whether the run may end."""
+        later = any(case.block > block and case.id not in self.todo for case in self.plan.cases)
+        if block < stopping.rule.min or later:  # a resumed run has looked at this block before
+            return False
+        look = stopping.look(block)
+        reason = stopping.reason(look, block)
+        found = self.folder.run_json()["stopping"] or {"looks": []}
+        looks = [it for it in found["looks"] if it["block"] != block] + ([asdict(look)] if look else [])
+        stopped = block if reason else None
+        rule = stopping.rule.model_dump(mode="json")
+        _update(self.folder, stopping={"rule": rule, "looks": looks, "stopped_after": stopped, "reason": reason})
+        last = [case.id for case in self.plan.cases if case.block <= block]
+        self.folder.event(
+            "stopping",
+            "stop" if reason else "look",
+            block=block,
+            cases=len(last) if reason else len(self.plan.cases),
+            half_width=look and look.half_width,
+            reason=reason,
+        )
+        return reason is not None
 
 
-def _teller(folder: RunDir, case_id: str, number: int) -> Callable[..., None]:
+def _error(what: str, where: str = "", todo: str = "") -> dict[str, str]:
+    return {"what": what, "where": where, "todo": todo}
+
+
+def _teller(folder: RunDir, case: Case) -> Callable[..., None]:
     def tell(state: str, **fields: Any) -> None:
-        folder.event("case", state, case=case_id, number=number, **fields)
+        folder.event("case", state, case=case.id, number=case.index + 1, **fields)
 
     return tell

@@ -48,13 +48,15 @@ class Session:
         prepare: bool = True,
         keep: bool = False,
         take_over: str = "",
+        resumed: bool = False,
     ) -> None:
         """With `prepare` False the hosts are there and nothing was done to them: `changes` is what would be.
 
         Of the user's own hosts: with `keep` their changes stay, also over a reboot; else they are rolled back at the
-        end. `take_over`: "any" ends whoever holds their lock.
+        end. `take_over`: "any" ends whoever holds their lock. `resumed`: an earlier session of this run may
+        have been killed, so what it left is taken over, and taken back before they are prepared.
         """
-        self.plan, self.ready, self.run_id = plan, ready, run_id
+        self.plan, self.ready, self.run_id, self.resumed = plan, ready, run_id, resumed
         self.prepare, self.keep, self.take_over = prepare, keep, take_over
         self.profiles: dict[str, Profile | None] = {
             role: load_profile_set(plan.scenario.tuning, role) for role in ROLES
@@ -82,7 +84,10 @@ class Session:
             for host in lab.hosts.values():
                 host.run_id = self.run_id
             if ready.fleet and self.prepare:
-                self.custody = take(list(lab.hosts.values()), self.run_id, take_over=self.take_over)
+                hosts = list(lab.hosts.values())
+                self.custody = take(hosts, self.run_id, take_over=self.take_over, resumed=self.resumed)
+                if self.resumed:
+                    self._take_back(self.custody)
             self._prepare(lab)
         except BaseException:
             self._leave(lab)
@@ -136,9 +141,12 @@ class Session:
         assert self.custody is not None
         self.ready.fleet.reconnect()
         self.custody.take_again()
-        if left := self.custody.roll_back(clean=False):
-            raise MachineError(_not_given_back(left), todo=f"bmt rollback {self.run_id} --testbed ...")
+        self._take_back(self.custody)
         self._prepare(self.lab)
+
+    def _take_back(self, custody: Custody) -> None:
+        if left := custody.roll_back(clean=False):
+            raise MachineError(_not_given_back(left), todo=f"bmt rollback {self.run_id} --testbed ...")
 
     def _sysctl_keys(self, role: str) -> list[str]:
         profile = self.profiles[role]
@@ -200,8 +208,8 @@ class Session:
             for host in self.lab.hosts.values()
         ]
 
-    def record(self, folder: RunDir) -> None:
-        """Write facts/ and changes/ of every host, and the probes that are taken once."""
+    def record(self, folder: RunDir, place: str = "") -> None:
+        """Write facts/ and changes/ of every host, below `place`, and the probes that are taken once."""
 
         def once(host: Host) -> None:
             probes = select(
@@ -212,16 +220,16 @@ class Session:
                 names=self.plan.scenario.probes,
                 shared_machine=not self.lab.speaks_for_machine(host),
             )
-            place = f"{WORK}/facts"
-            host.run(["sh", "-c", probe_script(place, probes, "once")], timeout_s=_ONCE_S)
-            for name, content in host.collect(place).items():
-                folder.write(f"facts/{host.name}/{name}", content)
+            there = f"{WORK}/facts"
+            host.run(["sh", "-c", probe_script(there, probes, "once")], timeout_s=_ONCE_S)
+            for name, content in host.collect(there).items():
+                folder.write(f"{place}facts/{host.name}/{name}", content)
 
         each(self.lab.hosts.values(), once)
         for name, facts in self.facts.items():
-            folder.write_json(f"facts/{name}.json", asdict(facts))
+            folder.write_json(f"{place}facts/{name}.json", asdict(facts))
             folder.write_json(
-                f"changes/{name}.json",
+                f"{place}changes/{name}.json",
                 {
                     "applied": [change_row(change) for change in self.changes[name]],
                     "not_applied": [asdict(item) for item in self.not_applied[name]],

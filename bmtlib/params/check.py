@@ -107,8 +107,9 @@ def _member(node: _Schema, part: str | int) -> _Schema:
 
 
 def _definition(schema: _Schema, node: _Schema) -> _Schema:
-    """The definition behind a reference, also behind an optional one."""
-    for member in (node, *node.get("anyOf", [])):
+    """The definition behind a reference, also one of several forms. A kind with a name is looked up by it."""
+    forms = [] if "discriminator" in node else node.get("oneOf", [])
+    for member in (node, *node.get("anyOf", []), *forms):
         if "$ref" in member:
             found: _Schema = schema["$defs"][member["$ref"].rpartition("/")[2]]
             return found

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from bmtlib.params.factors import Factors, Level, combinations, level_text
+from bmtlib.params.factors import Combination, Factors, Level, combinations, level_text
 from bmtlib.params.units import Breach, Params, parse_size, rules_broken
 
 # What a claim may be about: one value per block, as analysis.claims computes it.
@@ -87,23 +87,27 @@ class Claim(Params):
         return low, high
 
 
-def claim_breaches(claims: Sequence[Claim], kinds: Mapping[str, str], factors: Factors) -> list[Breach]:
-    """What is wrong with claims beside a scenario's arms (name -> kind) and factors; key paths below `claims`."""
+def claim_breaches(
+    claims: Sequence[Claim], kinds: Mapping[str, str], factors: Factors, listed: Sequence[Combination] = ()
+) -> list[Breach]:
+    """What is wrong with claims beside a scenario's arms (name -> kind) and levels; key paths below `claims`."""
     breaches: list[Breach] = []
     for i, claim in enumerate(claims):
         for side in ("of", "over"):
             cases: Cases | None = getattr(claim, side)
             if cases is not None:
-                breaches += [((i, side, *path), why) for path, why in _cases_breaches(cases, kinds, factors)]
+                breaches += [((i, side, *path), why) for path, why in _cases_breaches(cases, kinds, factors, listed)]
         if claim.over is not None and claim.over == claim.of:
             breaches.append(((i, "over"), "is the same cases as `of`: their ratio is always 1"))
     return breaches
 
 
-def _cases_breaches(cases: Cases, kinds: Mapping[str, str], factors: Factors) -> list[Breach]:
+def _cases_breaches(
+    cases: Cases, kinds: Mapping[str, str], factors: Factors, listed: Sequence[Combination]
+) -> list[Breach]:
     if cases.arm not in kinds:
         return [(("arm",), f"the scenario has no arm {cases.arm!r}; it has {', '.join(kinds)}")]
-    found = combinations(factors, kinds[cases.arm])
+    found = combinations(factors, kinds[cases.arm], listed)
     breaches: list[Breach] = []
     for factor, level in cases.levels.items():
         known = list(dict.fromkeys(choice[factor] for choice in found if factor in choice))

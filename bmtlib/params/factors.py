@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, TypeVar
 
@@ -58,6 +58,19 @@ class Factors(TypedDict, total=False):
     ]
 
 
+class Combination(TypedDict, total=False):
+    """One choice of levels, a level of each factor that it names."""
+
+    __pydantic_config__ = ConfigDict(**Params.model_config)  # type: ignore[misc]
+
+    file_size: Annotated[FileSize, Field(description="Level of load.file_size, e.g. 5 KiB.")]
+    concurrency: Annotated[Concurrency, Field(description="Level of load.concurrency.")]
+    keepalive: Annotated[bool, Field(description="Level of load.keepalive.")]
+    threads: Annotated[Threads, Field(description="Level of the threads of the arms of kind proxy.")]
+    queues: Annotated[Queues, Field(description="Level of the director's receive queues.")]
+    lever: Annotated[Slug, Field(description="Name under `levers`.")]
+
+
 # Of the director: clients that ask the web hosts directly do not notice them.
 DIRECTOR_FACTORS = ("queues", "lever")
 
@@ -69,14 +82,23 @@ def varies(factor: str, kind: str) -> bool:
     return kind != "direct" or factor not in DIRECTOR_FACTORS
 
 
-def combinations(factors: Factors, kind: str) -> list[dict[str, Level]]:
-    """All choices of levels for an arm of this kind, the last factor varying fastest.
+def combinations(factors: Factors, kind: str, listed: Sequence[Combination] = ()) -> list[dict[str, Level]]:
+    """All choices of levels for an arm of this kind: of `listed` each, with every combination of `factors`.
+
+    The last factor varies fastest. What differs only in factors that the arm does not have is one choice.
 
     >>> combinations({"file_size": (1024, 5120), "threads": (1, 2)}, "l2dsr")
     [{'file_size': 1024}, {'file_size': 5120}]
+    >>> combinations({}, "proxy", [{"file_size": 1024, "threads": 1}, {"file_size": 5120, "threads": 2}])
+    [{'file_size': 1024, 'threads': 1}, {'file_size': 5120, 'threads': 2}]
     """
     levels: dict[str, Any] = {name: values for name, values in factors.items() if varies(name, kind)}
-    return [dict(zip(levels, choice, strict=True)) for choice in product(*levels.values())]
+    found: list[dict[str, Level]] = []
+    for chosen in listed or [Combination()]:
+        own: dict[str, Any] = {name: level for name, level in chosen.items() if varies(name, kind)}
+        choices = [own | dict(zip(levels, choice, strict=True)) for choice in product(*levels.values())]
+        found += [choice for choice in choices if choice not in found]
+    return found
 
 
 def level_text(factor: str, level: Level) -> str:

@@ -12,9 +12,10 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from bmtlib.params.arms import KINDS, AnyLvsArm, Arm, DirectArm, Kind, L2dsrArm, L3dsrArm, LvsArm, NatArm, ProxyArm
 from bmtlib.params.claim import Claim, claim_breaches
 from bmtlib.params.document import closest
-from bmtlib.params.factors import Factors, Level, Slug, combinations, slug, varies
+from bmtlib.params.factors import Combination, Factors, Level, Slug, combinations, slug, varies
 from bmtlib.params.lever import Lever, director_tuning
 from bmtlib.params.load import Load
+from bmtlib.params.repetitions import Repetitions, Wish, most_blocks
 from bmtlib.params.units import Breach, Params, rules_broken
 
 __all__ = [
@@ -71,10 +72,19 @@ class Scenario(Params):
     factors: Factors = Field(
         default=Factors(), description="What is varied: factor -> levels; all combinations are measured."
     )
+    combinations: Annotated[tuple[Combination, ...], Field(strict=False)] = Field(
+        default=(),
+        description="Chosen combinations of levels instead of all, e.g. [{file_size: 1 KiB, concurrency: 50}, ...]; "
+        "each names the same factors. With `factors` beside it, each is measured at all combinations of those.",
+    )
     levers: dict[Slug, Lever] = Field(
         default={}, description="Settings of the director that the factor `lever` chooses from: name -> settings."
     )
-    repetitions: int = Field(default=3, ge=1, le=1000, description="Blocks; each holds every case once.")
+    repetitions: Wish = Field(
+        default=3,
+        description="Blocks; each holds every case once. A number, or {min: 5, max: 20, until: {ratio_interval: 5%}}: "
+        "as many as the paired ratio's interval needs.",
+    )
     order: Literal["shuffled", "listed"] = Field(
         default="shuffled", description="Order within a block; shuffled, a drift of the machine hits all arms alike."
     )
@@ -126,9 +136,12 @@ class Scenario(Params):
             if isinstance(arm, LvsArm) and arm.weights is not None and len(arm.weights) != self.webs
         ]
         breaches += self._factor_breaches()
+        breaches += self._combination_breaches()
         breaches += self._lever_breaches()
+        breaches += self._repetition_breaches()
         kinds = {name: arm.kind for name, arm in self.arms.items()}
-        breaches += [(("claims", *path), why) for path, why in claim_breaches(self.claims, kinds, self.factors)]
+        of_claims = claim_breaches(self.claims, kinds, self.factors, self.combinations)
+        breaches += [(("claims", *path), why) for path, why in of_claims]
         if not breaches:
             breaches = self._case_breaches()
         if breaches:
@@ -141,10 +154,7 @@ class Scenario(Params):
         levels: Mapping[str, Any] = self.factors
         for factor, values in levels.items():
             arms = [arm for arm in self.arms.values() if varies(factor, arm.kind)]
-            if not arms:
-                what = "the threads of a proxy" if factor == "threads" else "the director"
-                which = "of kind proxy" if factor == "threads" else "of another kind than direct"
-                breaches.append((("factors", factor), f"varies {what}, and no arm is {which}"))
+            breaches += [(("factors", factor), why) for why in self._of_no_arm(factor)]
             for i, level in enumerate(values):
                 why: list[str] = []
                 for arm in arms:
@@ -157,18 +167,73 @@ class Scenario(Params):
                 breaches += [(("factors", factor, i), text) for text in dict.fromkeys(why)]
         return breaches
 
+    def _of_no_arm(self, factor: str) -> list[str]:
+        if any(varies(factor, arm.kind) for arm in self.arms.values()):
+            return []
+        what = "the threads of a proxy" if factor == "threads" else "the director"
+        which = "of kind proxy" if factor == "threads" else "of another kind than direct"
+        return [f"varies {what}, and no arm is {which}"]
+
+    def _combination_breaches(self) -> list[Breach]:
+        """Each one must be possible as a whole, and name what the others name."""
+        breaches: list[Breach] = []
+        for i, chosen in enumerate(self.combinations):
+            levels: dict[str, Any] = {**chosen}
+            first: dict[str, Any] = {**self.combinations[0]}
+            why = ["names no factor"] if not levels else []
+            if levels and set(levels) != set(first):
+                why.append(
+                    f"names {', '.join(levels)}; the first one {', '.join(first)}: all must name the same factors"
+                )
+            if chosen in self.combinations[:i]:
+                why.append("stands twice")
+            for factor in levels:
+                why += [f"{factor!r} is varied under `factors`, too"] if factor in self.factors else []
+                why += [f"{factor} {text}" for text in self._of_no_arm(factor)]
+            for arm in self.arms.values():
+                try:
+                    resolve(self.load, arm, {name: level for name, level in levels.items() if varies(name, arm.kind)})
+                except ValidationError as error:
+                    why += [detail["msg"] for detail in error.errors()]
+            if "concurrency" in levels:
+                why += _too_few_connections(levels["concurrency"], self.clients)
+            breaches += [(("combinations", i), text) for text in dict.fromkeys(why)]
+        return breaches
+
+    def _repetition_breaches(self) -> list[Breach]:
+        if not isinstance(self.repetitions, Repetitions):
+            return []
+        until = self.repetitions.until
+        breaches: list[Breach] = [
+            (("repetitions", "until", key), f"the scenario has no arm {name!r}; {closest(name, self.arms)}")
+            for key, name in (("of", until.of), ("over", until.over))
+            if name is not None and name not in self.arms
+        ]
+        if len(self.arms) < 2:
+            breaches.append((("repetitions", "until"), "a ratio needs two arms, and the scenario has one"))
+        return breaches
+
     def _lever_breaches(self) -> list[Breach]:
         """Levels of `lever` are names under `levers`; a lever and a number of queues must go together."""
         breaches: list[Breach] = []
-        for i, name in enumerate(self.factors.get("lever", ())):
+        queues_of = tuple(chosen["queues"] for chosen in self.combinations if "queues" in chosen)
+        named: list[tuple[tuple[str | int, ...], str, tuple[int, ...]]] = [
+            (("factors", "lever", i), name, self.factors.get("queues", queues_of))
+            for i, name in enumerate(self.factors.get("lever", ()))
+        ]
+        for i, chosen in enumerate(self.combinations):
+            if "lever" in chosen:
+                beside = (chosen["queues"],) if "queues" in chosen else self.factors.get("queues", ())
+                named.append((("combinations", i, "lever"), chosen["lever"], beside))
+        for path, name, all_queues in named:
             if (lever := self.levers.get(name)) is None:
-                breaches.append((("factors", "lever", i), f"no lever is named {name!r}; {closest(name, self.levers)}"))
+                breaches.append((path, f"no lever is named {name!r}; {closest(name, self.levers)}"))
                 continue
-            if "queues" in self.factors and lever.nic.channels is not None:
+            if all_queues and lever.nic.channels is not None:
                 why = "is what the factor `queues` varies; only one of both can"
                 breaches.append((("levers", name, "nic", "channels"), why))
                 continue
-            for queues in self.factors.get("queues", ()):
+            for queues in all_queues:
                 try:
                     director_tuning(lever, queues)
                 except ValidationError as error:
@@ -178,12 +243,13 @@ class Scenario(Params):
 
     def _case_breaches(self) -> list[Breach]:
         levels: Mapping[str, Any] = self.factors
-        count = len(self.arms) * math.prod(len(values) for values in levels.values()) * self.repetitions
+        product = math.prod(len(values) for values in levels.values()) * max(1, len(self.combinations))
+        count = len(self.arms) * product * most_blocks(self.repetitions)
         if count > _MOST_CASES:
             return [(("factors",), f"{count} cases (arms x levels x repetitions) are too many: {_MOST_CASES} at most")]
         owner: dict[str, str] = {}
         for name, arm in self.arms.items():
-            for choice in combinations(self.factors, arm.kind):
+            for choice in combinations(self.factors, arm.kind, self.combinations):
                 other = owner.setdefault(slug(name, choice), name)
                 if other != name:
                     return [(("arms", name), f"its cases would be named as those of {other!r}: {slug(name, choice)!r}")]

@@ -74,6 +74,38 @@ FileSize = Annotated[
     ),
 ]
 
+_SHARE = re.compile(r"(\d{1,2}(?:\.\d{1,3})?) ?%", re.ASCII)
+_SMALLEST_SHARE, _LARGEST_SHARE = 0.001, 0.5
+
+
+def parse_share(value: object) -> object:
+    """The share that a text such as `5%` means. What is not a text is left as it is.
+
+    >>> parse_share("5%"), parse_share("2.5 %"), parse_share(0.05)
+    (0.05, 0.025, 0.05)
+    """
+    if not isinstance(value, str):
+        return value
+    match = _SHARE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is not a share such as '5%'")
+    return round(float(match[1]) / 100, 6)
+
+
+Share = Annotated[
+    float,
+    Field(ge=_SMALLEST_SHARE, le=_LARGEST_SHARE),
+    BeforeValidator(parse_share),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": _SMALLEST_SHARE, "maximum": _LARGEST_SHARE},
+                {"type": "string", "pattern": f"^{_SHARE.pattern}$"},
+            ]
+        }
+    ),
+]
+
 _DURATION = re.compile(r"([1-9]\d{0,8})(ms|s|m|h)", re.ASCII)
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 # HAProxy and nginx count milliseconds in 31 bits.

@@ -10,6 +10,7 @@ from bmtlib.analysis.naming import level
 from bmtlib.cpus import to_list
 from bmtlib.errors import BmtError, InputError
 from bmtlib.params.factors import DIRECTOR_FACTORS
+from bmtlib.params.repetitions import Repetitions, words
 from bmtlib.params.units import size_text
 from bmtlib.parsers import lscpu
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
@@ -32,12 +33,35 @@ def load(folder: RunDir) -> Html:
         "Each case ends after": f"{ends}, behind {wish['warmup_seconds']} s of warm-up that do not count",
         "Connections": "kept alive" if wish["keepalive"] else "a new one for each request",
         "Load generator": "Apache Bench (ab), all clients from one start instant",
-        "Blocks": f"{scenario['repetitions']}; each holds every case once",
+        "Blocks": _blocks(folder.run_json(), scenario["repetitions"]),
         "Order": f"{scenario['order']} (seed {scenario['seed']})",
     }
     for factor, levels in scenario["factors"].items():
         facts[f"Varied: {factor.replace('_', ' ')}"] = ", ".join(_level(factor, level) for level in levels)
+    if chosen := scenario.get("combinations"):
+        named = (
+            " and ".join(f"{factor.replace('_', ' ')} {_level(factor, it[factor])}" for factor in it) for it in chosen
+        )
+        facts["Varied together"] = "; ".join(named)
     return render("facts", facts=facts)
+
+
+def _blocks(run: Mapping[str, Any], wish: Any) -> str:
+    """How many blocks, why no more, and whether they were measured in one go."""
+    stopping = run.get("stopping") or {}
+    count = words(wish if isinstance(wish, int) else Repetitions.model_validate(wish))
+    text = f"{count}; each holds every case once"
+    if stopping.get("reason"):
+        times = f"{len(stopping['looks'])} time{'s' if len(stopping['looks']) != 1 else ''}"
+        text += (
+            f". Ended {stopping['reason']}. The interval is the plain one: that it was looked at {times}, each ready "
+            "to end the run, makes it hold a little less often than it says"
+        )
+    elif stopping:
+        text += ". The run was broken off before its rule ended it"
+    if (sessions := len(run.get("sessions", []))) > 1:
+        text += f". Measured in {sessions} sessions on the same hosts (run.json has their times)"
+    return text
 
 
 def _level(factor: str, level: Any) -> str:

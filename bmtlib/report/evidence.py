@@ -23,7 +23,7 @@ def failed_cases(folder: RunDir, tables: Tables) -> Html:
     """Every planned case that is not among the results, and why."""
     rows = []
     for case in results.records(tables.cases):
-        if case["status"] != "done":
+        if case["status"] not in ("done", "not needed"):
             rows.append({"case": _case(folder, case["case"]), "status": case["status"], "why": _why(tables, case)})
     done = (tables.cases["status"] == "done").sum()
     return table(

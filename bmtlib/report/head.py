@@ -24,13 +24,14 @@ def headline(tables: Tables) -> Html:
     """Title, question, when and where; and a banner when the run is not whole."""
     run = tables.run
     status = Counter(tables.cases["status"])
-    missing = [f"{count} {word}" for word, count in status.items() if word != "done"]
+    missing = [f"{count} {word}" for word, count in status.items() if word not in ("done", "not needed")]
     lines = [_STATUS[run["status"]]] if run["status"] in _STATUS else []
     if run["status"] != "done" and run.get("error"):
         lines.append(f"Reason: {run['error']['what']}")
     if missing:
         lines.append(
-            f"Of {len(tables.cases)} planned cases {status['done']} are among the results; {', '.join(missing)}."
+            f"Of {len(tables.cases) - status['not needed']} planned cases {status['done']} are among the results; "
+            f"{', '.join(missing)}."
         )
     return render("headline", run=run, lines=lines)
 

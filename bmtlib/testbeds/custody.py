@@ -10,7 +10,7 @@ from bmtlib.errors import BmtError, MachineError
 from bmtlib.hosts import journal
 from bmtlib.hosts.every import every, raise_all
 from bmtlib.hosts.host import Host, each
-from bmtlib.hosts.lock import Lock, Owner, acquire, owner_now
+from bmtlib.hosts.lock import Lock, Owner, acquire, holder_of, owner_now
 from bmtlib.hosts.rollback import Rolled, open_changes, rollback, unfinished
 
 
@@ -57,13 +57,22 @@ class Custody:
                 lock.release()
 
 
-def take(hosts: Sequence[Host], run_id: str, *, take_over: str = "", leftovers: bool = False) -> Custody:
+def take(
+    hosts: Sequence[Host], run_id: str, *, take_over: str = "", leftovers: bool = False, resumed: bool = False
+) -> Custody:
     """Lock all hosts for a run, or none. MachineError: one is locked, or holds what a broken-off run left behind.
 
-    With `leftovers` such a host is taken all the same: to be rolled back.
+    With `leftovers` such a host is taken all the same: to be rolled back. `resumed`: a lock of this very run is one
+    that a killed session of it has left, where the host has not noticed its end yet.
     """
     owner = owner_now(run_id)
-    taken = every(hosts, lambda host: acquire(host, owner, take_over=take_over))
+
+    def lock(host: Host) -> Lock:
+        holder = holder_of(host) if resumed else None
+        own = holder is not None and holder.run == run_id
+        return acquire(host, owner, take_over=holder.token if own and holder else take_over)
+
+    taken = every(hosts, lock)
     custody = Custody(owner=owner, locks={name: lock for name, lock in taken.items() if isinstance(lock, Lock)})
     try:
         raise_all(taken)

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Protocol
 
-from bmtlib.rundir import RunDir
-from bmtlib.widgets.state import Progress, fold
+from bmtlib.rundir import EventTail, RunDir
+from bmtlib.widgets.state import Folding, Progress
 
 
 class _View(Protocol):
@@ -26,11 +26,12 @@ def show_progress(folder: RunDir, every_s: float = 0.5) -> Iterator[None]:
     """
     view: _View = _Widget() if _in_kernel() else _Lines()
     ended = threading.Event()
-    events: list[dict[str, Any]] = []
+    tail, folding = EventTail(folder), Folding()
 
     def read() -> Progress:
-        events.extend(folder.events(len(events)))
-        return fold(events, now_s=time.time())
+        for event in tail.new():
+            folding.add(event)
+        return folding.at(time.time())
 
     def draw() -> None:
         while not ended.wait(every_s):
@@ -60,8 +61,18 @@ def left(progress: Progress) -> str:
     """
     if progress.left_s is None:
         return ""
-    minutes, seconds = divmod(round(progress.left_s), 60)
-    return f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
+    return f"about {duration(progress.left_s)} left"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(8.4), duration(95.2), duration(8000)
+    ('8 s', '1 min 35 s', '2 h 13 min')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 class _Lines:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from statistics import fmean
 from typing import Any
 
 # The states of a case's events that end it; all others name the phase that begins.
-_ENDS = frozenset({"done", "rejected", "failed", "interrupted"})
+_ENDS = frozenset({"done", "rejected", "failed", "interrupted", "left out"})
+_KEPT = 20  # rates of an arm; the report has all
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a run stands.
 
-    `status` is starting, running, done, interrupted or failed. `current` is the id of the case under way, `number` its
-    place in the plan (from 1). `rates` are the requests/s of the cases that have ended, by arm, in their order.
-    `problems` are the cases that failed or were rejected, with the reason. `left_s` is None when it cannot be told.
+    `status` is starting, running, done, interrupted, failed or refused. `current` is the id of the case under way,
+    `number` its place in the plan (from 1). `rates` are the requests/s of the latest cases that have ended, by arm, in
+    their order. `problems` are the cases that failed or were rejected, with the reason. `left_s` is None when it cannot
+    be told; of a run that may end before its last block it is the most.
     """
 
     status: str = "starting"
@@ -67,22 +69,26 @@ def fold(events: Iterable[Mapping[str, Any]], now_s: float | None = None) -> Pro
     >>> progress.text, progress.elapsed_s, progress.left_s
     ('case 1 of 2: b1-proxy, load', 3.0, 8.0)
     """
-    folding = _Folding()
+    folding = Folding()
     for event in events:
         folding.add(event)
     return folding.at(folding.last_s if now_s is None else now_s)
 
 
-class _Folding:
+class Folding:
+    """A run's events, added one by one, of many cases it keeps counts, sums and the latest."""
+
     def __init__(self) -> None:
         self.status, self.phase = "starting", ""
         self.cases = self.cases_done = self.number = 0
         self.current: str | None = None
         self.arm: str | None = None
-        self.rates: dict[str, list[float]] = {}
-        self.problems: list[str] = []
-        self.estimate_s: float | None = None  # of all cases, made before the first
-        self.lasted_s: list[float] = []  # of the cases that have ended
+        self.rates: dict[str, deque[float]] = {}
+        self.problems: dict[str, str] = {}  # by case: one that is tried again is none any more
+        self.estimate_s: float | None = None  # of all cases that this session has to measure, made before the first
+        self.waiting: dict[str | None, int] = {}  # cases not begun, by arm
+        self.estimated_s: dict[str | None, float] = {}  # one case of an arm, likewise
+        self.lasted: dict[str | None, tuple[int, float]] = {}  # cases of an arm that have ended: count, sum of seconds
         self.began_s: float | None = None
         self.case_began_s = self.last_s = 0.0
 
@@ -96,28 +102,42 @@ class _Folding:
             self.phase = words.get(state, "")
         elif step == "case":
             self._case(state, event)
+        elif step == "stopping" and state == "stop":
+            self.cases, self.waiting = event["cases"], {}
 
     def _run(self, state: str, event: Mapping[str, Any]) -> None:
+        self.current, self.phase = None, ""
         if state != "start":
-            self.status, self.current, self.phase = state, None, ""
+            self.status = state
             return
-        self.status, self.cases, self.estimate_s = "running", event["cases"], event.get("estimate_s")
-        if self.began_s is None:
-            self.began_s = event["time_s"]
+        # A run may have several sessions: what counts is this one, and what it found done.
+        self.status, self.cases, self.cases_done = "running", event["cases"], event.get("kept", 0)
+        self.estimate_s, self.began_s = event.get("estimate_s"), event["time_s"]
+        arms: Mapping[str, tuple[int, float]] = event.get("arms", {})
+        self.waiting = {arm: count for arm, (count, _) in arms.items()} or {None: self.cases - self.cases_done}
+        self.estimated_s = {arm: estimate_s / count for arm, (count, estimate_s) in arms.items() if count}
 
     def _case(self, state: str, event: Mapping[str, Any]) -> None:
         if event["case"] != self.current:
-            self.current, self.case_began_s = event["case"], event["time_s"]
-        self.number, self.phase, self.arm = event["number"], state, event.get("arm", self.arm)
+            self.current, self.case_began_s, self.arm = event["case"], event["time_s"], event.get("arm", self.arm)
+            self.problems.pop(event["case"], None)
+            arm = self.arm if self.arm in self.waiting else None
+            if self.waiting.get(arm):
+                self.waiting[arm] -= 1
+        self.number, self.phase = event["number"], state
         if state not in _ENDS:
             return
         self.cases_done += 1
-        self.lasted_s.append(event["time_s"] - self.case_began_s)
+        if state != "left out":
+            # The event's own figure is of a clock that does not step.
+            took_s = event.get("took_s", max(0.0, event["time_s"] - self.case_began_s))
+            count, total_s = self.lasted.get(self.arm, (0, 0.0))
+            self.lasted[self.arm] = (count + 1, total_s + took_s)
         if (rate := event.get("requests_per_s")) is not None:
-            self.rates.setdefault(str(self.arm), []).append(rate)
-        if state != "done":
+            self.rates.setdefault(str(self.arm), deque(maxlen=_KEPT)).append(rate)
+        if state not in ("done", "left out"):
             why = (event.get("error") or {}).get("what", "")
-            self.problems.append(f"{self.current} {state}" + (f": {why}" if why else ""))
+            self.problems[event["case"]] = f"{self.current} {state}" + (f": {why}" if why else "")
         self.current, self.phase = None, ""
 
     def at(self, now_s: float) -> Progress:
@@ -131,19 +151,34 @@ class _Folding:
             number=self.number,
             arm=self.arm,
             phase=self.phase,
-            rates=self.rates,
-            problems=tuple(self.problems),
+            rates={arm: list(rates) for arm, rates in self.rates.items()},
+            problems=tuple(self.problems.values()),
             elapsed_s=max(0.0, until_s - self.began_s) if self.began_s is not None else 0.0,
             left_s=self._left_s(now_s) if running else None,
         )
 
+    def _one_s(self, arm: str | None) -> float | None:
+        """Seconds of one case: as those of its arm in this run took; else as estimated, corrected by the other arms."""
+        if arm in self.lasted:
+            count, total_s = self.lasted[arm]
+            return total_s / count
+        if self.lasted:
+            known = [a for a in self.lasted if a in self.estimated_s]
+            if arm in self.estimated_s and known:
+                took_s = sum(self.lasted[a][1] for a in known)
+                guessed_s = sum(self.lasted[a][0] * self.estimated_s[a] for a in known)
+                return self.estimated_s[arm] * took_s / guessed_s if guessed_s else self.estimated_s[arm]
+            return sum(total_s for _, total_s in self.lasted.values()) / sum(n for n, _ in self.lasted.values())
+        if arm in self.estimated_s:
+            return self.estimated_s[arm]
+        waiting = self.cases - self.cases_done
+        return None if self.estimate_s is None or not self.cases else self.estimate_s / max(1, waiting)
+
     def _left_s(self, now_s: float) -> float | None:
-        if self.lasted_s:
-            one_s = fmean(self.lasted_s)
-        elif self.estimate_s is not None and self.cases:
-            one_s = self.estimate_s / self.cases
-        else:
+        ahead = [(count, self._one_s(arm)) for arm, count in self.waiting.items() if count]
+        if any(one_s is None for _, one_s in ahead):
             return None
-        under_way = 0.0 if self.current is None else max(0.0, one_s - (now_s - self.case_began_s))
-        waiting = self.cases - self.cases_done - (self.current is not None)
-        return waiting * one_s + under_way
+        left_s = sum(count * (one_s or 0.0) for count, one_s in ahead)
+        if self.current is not None:
+            left_s += max(0.0, (self._one_s(self.arm) or 0.0) - max(0.0, now_s - self.case_began_s))
+        return left_s

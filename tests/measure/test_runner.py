@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +48,8 @@ def test_a_new_run_folder_holds_the_plan(tmp_path: Path) -> None:
 
 
 def test_estimate() -> None:
-    assert estimate_s(plan(seconds=5, warmup_seconds=2)) == 4 * (5 + 2 + OVERHEAD_S)
-    assert estimate_s(plan(requests=8000, warmup_seconds=2)) == 4 * (4 + 2 + OVERHEAD_S)
+    assert estimate_s(plan(seconds=5, warmup_seconds=2).cases) == 4 * (5 + 2 + OVERHEAD_S)
+    assert estimate_s(plan(requests=8000, warmup_seconds=2).cases) == 4 * (4 + 2 + OVERHEAD_S)
 
 
 @pytest.fixture
@@ -83,18 +85,65 @@ def test_after_a_run_we_have_all_our_cpus_again(no_testbed: None, tmp_path: Path
         os.sched_setaffinity(0, before)
 
 
-@pytest.mark.parametrize("status", ["running", "done", "interrupted", "failed"])
-def test_a_run_is_measured_once(tmp_path: Path, status: str) -> None:
-    folder = create_run(plan(seconds=5), "quick", tmp_path, {})
-    folder.write_json("run.json", folder.run_json() | {"status": status})
-    with pytest.raises(InputError, match=f"measured already: its status is {status}"):
-        run_plan(plan(seconds=5), folder, Ready(placement=place("auto"), rootless=True, vcpus=None))
-    assert folder.run_json()["status"] == status
+def everywhere() -> Ready:
+    return Ready(placement=place("auto"), rootless=True, vcpus=None)
+
+
+def record(folder: RunDir, it: Plan, status: str) -> None:
+    for case in it.cases:
+        folder.write_json(f"cases/{case.id}/case.json", {"id": case.id, "status": status, "digest": case.digest})
+
+
+@pytest.mark.parametrize("status", ["done", "rejected", "left out"])
+def test_a_run_that_is_done_is_not_measured_again(tmp_path: Path, status: str) -> None:
+    it = plan(seconds=5)
+    folder = create_run(it, "quick", tmp_path, {})
+    record(folder, it, status)
+    folder.write_json("run.json", folder.run_json() | {"status": "done"})
+    before = (folder.path / "run.json").read_bytes()
+    with pytest.raises(InputError, match=r"nothing is missing .*: the run is done"):
+        run_plan(it, folder, everywhere())
+    assert (folder.path / "run.json").read_bytes() == before
     assert list(folder.events()) == []
+
+
+def test_a_run_that_is_under_way_is_left_alone(tmp_path: Path) -> None:
+    it = plan(seconds=5)
+    folder = create_run(it, "quick", tmp_path, {})
+    words = (
+        "import sys; from bmtlib.rundir import RunDir\nwith RunDir(sys.argv[1]).held(): print(1, flush=True); input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", words, str(folder.path)], **pipes) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        with pytest.raises(InputError, match="is being measured"):
+            run_plan(it, folder, everywhere())
+        other.kill()
+    assert folder.run_json()["status"] == "planned"
+
+
+def test_each_session_is_told(no_testbed: None, tmp_path: Path) -> None:
+    """Neither of both gets a testbed; the first was killed."""
+    it = plan(seconds=5)
+    folder = create_run(it, "quick", tmp_path, {})
+    killed = {"started": "2026-11-23T02:07:02Z", "ended": None, "status": "running", "pid": 1, "versions": {}}
+    started = {"status": "running", "started": killed["started"], "sessions": [killed]}
+    folder.write_json("run.json", folder.run_json() | started)
+    record(folder, it, "done")
+    (folder.path / "cases" / it.cases[1].id / "case.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        run_plan(it, folder, everywhere())
+    final = folder.run_json()
+    assert [session["status"] for session in final["sessions"]] == ["killed", "failed"]
+    assert (final["status"], final["started"]) == ("failed", killed["started"])
+    (start, *_) = folder.events()
+    assert (start["cases"], start["kept"], start["estimate_s"]) == (4, 3, round(5 + 1 + OVERHEAD_S, 1))
+    assert start["arms"][it.cases[1].arm] == [1, start["estimate_s"]]
 
 
 def test_a_folder_that_is_not_ours_is_not_run_in(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(InputError, match=r"lacks run\.json"):
-        run_plan(plan(seconds=5), RunDir(tmp_path), Ready(placement=place("auto"), rootless=True, vcpus=None))
+    with pytest.raises(InputError, match=r"lacks plan\.json"):
+        run_plan(plan(seconds=5), RunDir(tmp_path), everywhere())
     assert os.sched_getaffinity(0) == before

@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from bmtlib.params.arms import DirectArm, L2dsrArm, LvsTimeouts, ProxyArm
 from bmtlib.params.check import check
 from bmtlib.params.document import read_document
-from bmtlib.params.factors import combinations, level_text, slug
+from bmtlib.params.factors import Combination, Factors, combinations, level_text, slug
 from bmtlib.params.load_yaml import to_yaml
+from bmtlib.params.repetitions import Repetitions
 from bmtlib.params.scenario import Load, Scenario, resolve
-from bmtlib.params.units import parse_size, size_text
+from bmtlib.params.units import parse_share, parse_size, size_text
 
 GOOD: dict[str, Any] = {
     "title": "A",
@@ -105,6 +106,26 @@ def test_combinations_leave_the_director_out_of_the_direct_arm() -> None:
         assert combinations(factors, kind) == [
             {"queues": queues, "lever": lever} for queues in (1, 2) for lever in ("a", "b")
         ]
+
+
+def test_a_combination_may_name_every_factor() -> None:
+    assert Combination.__annotations__.keys() == Factors.__annotations__.keys()
+
+
+def test_shares() -> None:
+    assert [parse_share(text) for text in ("5%", "2.5 %", "0.1%", "50%", 0.05)] == [0.05, 0.025, 0.001, 0.5, 0.05]
+    for text in ("5", "five%", "5%%", "-5%", "5 percent", "100%", "1e1%", "٥%", ""):
+        with pytest.raises(ValueError, match="is not a share such as '5%'"):
+            parse_share(text)
+
+
+def test_a_goal_for_repetitions_comes_back_from_yaml() -> None:
+    wish = {"min": 6, "max": 9, "until": {"ratio_interval": "2.5%", "of": "l2dsr", "over": "proxy"}}
+    values = {"title": "A", "question": "B", "arms": {"proxy": None, "l2dsr": None}}
+    it = Scenario.model_validate(values | {"load": {"concurrency": 10, "seconds": 1}, "repetitions": wish})
+    assert isinstance(it.repetitions, Repetitions)
+    assert (it.repetitions.min, it.repetitions.until.ratio_interval) == (6, 0.025)
+    assert check(read_document(to_yaml(it), "again.yml"), Scenario) == (it, [])
 
 
 def test_names_of_levels() -> None:
