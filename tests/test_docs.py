@@ -22,7 +22,7 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import read_tables
 from bmtlib.cli import main
-from bmtlib.measure import case, guards, in_place, outcome, preflight, runner
+from bmtlib.measure import case, guards, in_place, outcome, preflight, resume, runner
 from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.probes import PROBES
 from bmtlib.measure.session import Session
@@ -106,7 +106,7 @@ def test_format() -> None:
 
 
 def test_keys_of_run_json() -> None:
-    same(parts(section("run.json")), keys(runner, Session.describe))
+    same(parts(section("run.json")), keys(runner, Session.describe, resume.controller))
 
 
 def test_keys_of_case_json() -> None:

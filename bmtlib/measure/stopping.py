@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from bmtlib.stats import paired_ratio
 from bmtlib.params.arms import LvsArm
 from bmtlib.params.repetitions import Repetitions, Until
 from bmtlib.plan import Case, Plan
+from bmtlib.stats import paired_ratio
 
 Record = Mapping[str, Any]
 
