@@ -12,14 +12,18 @@ import pandas as pd
 
 from bmtlib.analysis.compare import df_cpu_busy, df_ratio, df_throughput
 from bmtlib.analysis.costs import separable
+from bmtlib.analysis.drift import drift_sentence, strong_drift
 from bmtlib.analysis.limits import limits
 from bmtlib.analysis.naming import level, number, percent, ratio_text
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, keys
+from bmtlib.analysis.used import df_used
+from bmtlib.stats import FEWEST_BLOCKS
 
 __all__ = ["Answer", "answer", "limits"]
 
 FULL = 0.9  # a CPU that is busy for longer than this share has nothing left to give
+_MOST_NAMED = 4  # arms and levels of which blocks are left out
 NEAR = 0.9  # of the direct arm's rate: the arm hardly costs anything in throughput
 
 
@@ -46,7 +50,7 @@ def answer(tables: Tables) -> Answer:
     ratios = df_ratio(tables)
     ratios = ratios[ratios["n"] > 0]
     if ratios.empty:
-        return Answer(verdict="none", sentences=(_nothing(tables),), numbers=ratios)
+        return Answer(verdict="none", sentences=_nothing(tables), numbers=ratios)
     sentences = []
     for _, pair in ratios.groupby(["arm", "against"], sort=False):
         sentences.append(_throughput(tables, pair[pair["measure"] == "requests_per_s"]))
@@ -54,30 +58,52 @@ def answer(tables: Tables) -> Answer:
     verdicts = set(ratios.loc[ratios["measure"] == "requests_per_s", "verdict"])
     return Answer(
         verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
-        sentences=(*sentences, *_what_limited(tables), _fidelity(tables)),
+        sentences=(*sentences, *_left_out(tables), *_drift(tables), *_what_limited(tables), _fidelity(tables)),
         numbers=ratios.reset_index(drop=True),
     )
 
 
-def _nothing(tables: Tables) -> str:
+def _nothing(tables: Tables) -> tuple[str, ...]:
     table = df_throughput(tables)
     if table.empty:
         total, words = len(tables.cases), tables.cases["status"].value_counts().items()
-        return f"There is no answer: of {total} cases none is done ({', '.join(f'{n} {word}' for word, n in words)})."
+        return (
+            f"There is no answer: of {total} cases none is done ({', '.join(f'{n} {word}' for word, n in words)}).",
+        )
     if table["arm"].nunique() > 1:
-        return "There is no answer: in no block are two of the arms to compare both done."
+        return ("There is no answer: in no block are two of the arms to compare both done.", *_left_out(tables))
     parts = [
         f"{number(row['requests_per_s'])} requests/s{f' at {at}' if (at := _level(tables, row)) else ''}"
         for _, row in table.iterrows()
     ]
-    return f"Only {_arm(table.iloc[0]['arm'], table.iloc[0]['engine'])} was measured: {', '.join(parts)}."
+    only = f"Only {_arm(table.iloc[0]['arm'], table.iloc[0]['engine'])} was measured: {', '.join(parts)}."
+    return (only, *_left_out(tables))
+
+
+def _left_out(tables: Tables) -> list[str]:
+    """Whose blocks were measured and are not used; the worst first, and no more than a reader can bear."""
+    table = df_used(tables)
+    table = table[table["left_out"] > 0].sort_values(["decides", "left_out"], ascending=[True, False], kind="stable")
+    sentences = []
+    for _, row in table.head(_MOST_NAMED).iterrows():
+        name = ", ".join(filter(None, [str(row["arm"]), _level(tables, row)]))
+        means = "; the others are used." if row["decides"] else ": comparisons with it are undecided."
+        sentences.append(f"{name}: {row['why']}{means}")
+    if len(table) > _MOST_NAMED:
+        sentences.append(f"{len(table) - _MOST_NAMED} more have cases that are left out.")
+    return sentences
+
+
+def _drift(tables: Tables) -> list[str]:
+    """A drift that is large and more than chance belongs beside the figures."""
+    return [drift_sentence(tables)] if strong_drift(tables) else []
 
 
 def _throughput(tables: Tables, rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     arm, against = _arm(first["arm"], first["engine"]), _arm(first["against"], first["against_engine"])
     if len(rows) == 1:
-        said = f"{arm} answered {_times(first)} as many requests/s as {against}: {first['verdict']}."
+        said = f"{arm} answered {_times(first)} as many requests/s as {against}: {_verdict(first)}."
         return _conditions(tables) + said
     return f"{arm} answered {_range(tables, rows)} as many requests/s as {against}: {_counts(rows)}."
 
@@ -89,16 +115,22 @@ def _costs(tables: Tables, pair: pd.DataFrame) -> list[str]:
     if not separable(tables):
         found.append("What it cost the director in CPU time cannot be told: other hosts share its CPUs.")
     elif len(cpu) == 1:
-        found.append(f"It cost the director {_times(cpu.iloc[0])} the CPU time per request: {cpu.iloc[0]['verdict']}.")
+        found.append(f"It cost the director {_times(cpu.iloc[0])} the CPU time per request: {_verdict(cpu.iloc[0])}.")
     elif len(cpu):
         found.append(f"It cost the director {_range(tables, cpu)} the CPU time per request: {_counts(cpu)}.")
     if len(through) == 1:
         row = through.iloc[0]
-        found.append(f"It sent {_times(row)} the bytes through the director per request: {row['verdict']}.")
+        found.append(f"It sent {_times(row)} the bytes through the director per request: {_verdict(row)}.")
     elif len(through):
         times = _range(tables, through)
         found.append(f"It sent {times} the bytes through the director per request: {_counts(through)}.")
     return found
+
+
+def _verdict(row: pd.Series) -> str:
+    """The verdict, with the reason of an undecided one where its interval does not tell it."""
+    told = row["why"] in ("", "the interval holds 1") or row["n"] < FEWEST_BLOCKS
+    return str(row["verdict"]) if told else f"{row['verdict']}, {row['why']}"
 
 
 def _times(row: pd.Series) -> str:

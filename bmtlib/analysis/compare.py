@@ -24,6 +24,7 @@ from bmtlib.analysis.costs import (
     df_irq_softirq,
     df_web_share,
 )
+from bmtlib.analysis.drift import df_drift, df_drift_trials
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.naming import blocks_text
@@ -46,6 +47,8 @@ __all__ = [
     "df_cpu_over_time",
     "df_director_bytes",
     "df_director_cpu",
+    "df_drift",
+    "df_drift_trials",
     "df_drops",
     "df_guards",
     "df_irq_over_time",

@@ -8,7 +8,9 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from bmtlib.analysis.drift import drift_sentence
 from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.used import MOST_LEFT_OUT, df_used
 from bmtlib.errors import InputError
 from bmtlib.params.paths import project_root
 from bmtlib.report import results
@@ -31,6 +33,32 @@ def failed_cases(folder: RunDir, tables: Tables) -> Html:
         rows,
         empty=f"none; all {done} planned cases are" if done else "no case was planned",
     )
+
+
+def used(tables: Tables) -> Html:
+    """How many blocks of each arm were measured, are used, are left out, and why."""
+    rows = [
+        {
+            **results.named(tables, row),
+            "planned": Number.of(row["planned"]),
+            "measured": Number.of(row["measured"]),
+            "used": Number.of(row["used"]),
+            "left out": Number.of(row["left_out"]),
+            "why": row["why"] or MISSING,
+            "may decide": "yes" if row["decides"] else "no",
+        }
+        for row in results.records(df_used(tables))
+    ]
+    note = (
+        "No measured block is left out for its figures, however far off they lie: only when a guard rejected it or it "
+        f"failed. More than {MOST_LEFT_OUT:.0%} left out: what is compared with it is undecided."
+    )
+    return table("Blocks measured and used", rows, note)
+
+
+def drift(tables: Tables) -> Html:
+    """Whether the machine became slower or faster over the run."""
+    return render("note", text=drift_sentence(tables))
 
 
 def _why(tables: Tables, case: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 from bmtlib.analysis import compare
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.used import MOST_LEFT_OUT
 from bmtlib.params.units import size_text
 from bmtlib.report.render import MISSING, Html, Number, render, table
 
@@ -60,6 +61,17 @@ def ratio_interval(low: float, high: float) -> Number:
     return Number(f"{ratio(low)} – {ratio(high)}") if math.isfinite(low) and math.isfinite(high) else Number(MISSING)
 
 
+def effect(size: float, low: float, high: float) -> Number:
+    """An effect size with its interval; a very large one is only that.
+
+    >>> effect(-2.345, -4.2, -0.31), effect(45.0, 9.0, 70.0), effect(float("nan"), float("nan"), float("nan"))
+    ('-2.3 (-4.2 – -0.3)', '> 10', '–')
+    """
+    if abs(size) > 10:
+        return Number("> 10" if size > 0 else "< -10")
+    return Number(f"{size:.1f} ({low:.1f} – {high:.1f})") if math.isfinite(size) else Number(MISSING)
+
+
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, columns by name."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
@@ -91,14 +103,20 @@ def ratios(tables: Tables) -> Html:
             "ratio": ratio(row["ratio"]),
             "95 % interval": ratio_interval(row["low"], row["high"]),
             "lowest – highest block": ratio_interval(row["min"], row["max"]),
-            "blocks": Number.of(row["n"]),
-            "verdict": row["verdict"],
+            "higher in": Number(f"{row['higher_in']} of {row['n']}"),
+            "difference / scatter": effect(row["effect"], row["effect_low"], row["effect_high"]),
+            "verdict": ": ".join(filter(None, [row["verdict"], row["why"]])),
         }
         for row in sorted(
             records(compare.df_ratio(tables)), key=lambda row: list(compare.MEASURES).index(row["measure"])
         )
     ]
-    note = "Ratios are taken within each block. Undecided: the interval holds 1, or there are fewer than three blocks."
+    note = (
+        "Ratios are taken within each block; “higher in” counts the blocks in which the first is above the second. "
+        "Difference / scatter (Hedges' g): mean logarithm of the ratio over its standard deviation between blocks; "
+        "below 1 single blocks often point to the other side. Undecided: the interval holds 1, there are fewer than "
+        f"three blocks, or more than {MOST_LEFT_OUT:.0%} of a side's measured blocks are left out."
+    )
     return table("Arm against arm", rows, note, "there is no block in which two arms to compare are both done")
 
 

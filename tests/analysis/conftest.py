@@ -41,6 +41,7 @@ class Measured:
     counters: Mapping[str, int] = field(default_factory=dict)  # of web01
     softnet_dropped: int = 0
     guards: tuple[dict[str, Any], ...] = ()
+    later_s: float = 0.0  # when the case began, after the run's first
     without: frozenset[str] = frozenset()
     extra: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
@@ -91,7 +92,8 @@ def build(
 def _write_case(folder: RunDir, case: Case, found: Measured) -> None:
     completed = sum(map(len, found.waits_ms))
     each = {"url": "http://192.168.16.100:80/f", "concurrency": case.load.concurrency // len(CLIENTS), "rc": 0}
-    each |= {"start_epoch_s": START, "seconds": WINDOW_S, "failed": 0}
+    start = START + found.later_s
+    each |= {"start_epoch_s": start, "seconds": WINDOW_S, "failed": 0}
     clients = [
         {**each, "host": host, "status": "done" if waits else "died", "completed": len(waits), "opened": len(waits)}
         for host, waits in zip(CLIENTS, found.waits_ms, strict=True)
@@ -105,8 +107,8 @@ def _write_case(folder: RunDir, case: Case, found: Measured) -> None:
         "load": case.load.model_dump(mode="json"),
         "status": found.status,
         "error": found.error and {"what": found.error, "where": "", "todo": ""},
-        "start_epoch_s": START,
-        "end_epoch_s": START + WINDOW_S,
+        "start_epoch_s": start,
+        "end_epoch_s": start + WINDOW_S,
         "window_s": WINDOW_S,
         "skew_ms": 1.0,
         "requests": requests,

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from bmtlib.analysis import compare
 from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
 from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
+from bmtlib.analysis.plots.drift import plot_drift
 from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
 from bmtlib.analysis.plots.losses import plot_drops
@@ -32,6 +33,7 @@ __all__ = [
     "plot_cpu_over_time",
     "plot_director_bytes",
     "plot_director_cpu",
+    "plot_drift",
     "plot_drops",
     "plot_irq_over_time",
     "plot_irq_softirq",
@@ -64,6 +66,7 @@ FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataF
     "lost-by-layer": (plot_lost_by_layer, compare.df_lost),
     "drops": (plot_drops, compare.df_drops),
     "web-share": (plot_web_share, compare.df_web_share),
+    "drift": (plot_drift, compare.df_drift_trials),
 }
 
 

@@ -1,0 +1,115 @@
+"""What is left out of comparisons: it is counted, named, and from a share on it leaves them undecided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bmtlib.analysis.answer import answer
+from bmtlib.analysis.claims import df_claims
+from bmtlib.analysis.compare import df_ratio, df_used
+from bmtlib.plan import Case
+
+REJECT = {"name": "overlap", "verdict": "reject", "value": 0.5, "limit": 0.2, "text": "50 % of the window"}
+CLAIM = {
+    "text": "Twice.",
+    "metric": "requests_per_s",
+    "of": {"arm": "l2dsr"},
+    "over": {"arm": "proxy"},
+    "is": "above",
+    "limit": 1.5,
+}
+
+
+def spoilt(builder: Any, blocks: int, of: int, **fields: Any) -> Any:
+    """Tables of a run in which the first so many blocks of l2dsr were rejected."""
+
+    def figures(case: Case) -> Any:
+        found = builder.usual(case)
+        if case.arm == "l2dsr" and case.block <= blocks:
+            return replace(found, status="rejected", guards=(REJECT,))
+        return found
+
+    return builder.tables(figures, repetitions=of, claims=[CLAIM], **fields)
+
+
+def test_few_are_said_and_do_not_hinder(builder: Any) -> None:
+    tables = spoilt(builder, 2, of=8)
+    row = df_used(tables).set_index("arm").loc["l2dsr"]
+    assert (row["planned"], row["measured"], row["used"], row["left_out"]) == (8, 8, 6, 2)
+    assert row["decides"]
+    assert row["why"] == "2 of 8 measured cases rejected by overlap"
+    assert set(df_ratio(tables).query("measure == 'requests_per_s'")["verdict"]) == {"higher"}
+    claim = df_claims(tables).iloc[0]
+    assert claim["verdict"] == "supported"
+    assert claim["evidence"].endswith("; left out: l2dsr: 2 of 8 measured cases rejected by overlap.")
+    assert "l2dsr: 2 of 8 measured cases rejected by overlap; the others are used." in str(answer(tables))
+
+
+def test_many_leave_the_comparison_undecided_with_the_reason(builder: Any) -> None:
+    tables = spoilt(builder, 3, of=8)
+    ratio = df_ratio(tables).set_index("measure").loc["requests_per_s"]
+    assert ratio["low"] > 1
+    assert (ratio["verdict"], ratio["why"]) == ("undecided", "l2dsr: 3 of 8 measured cases rejected by overlap")
+    claim = df_claims(tables).iloc[0]
+    assert claim["verdict"] == "undecided"
+    assert "too many cases are left out (l2dsr: 3 of 8 measured cases rejected by overlap)" in claim["evidence"]
+    found = answer(tables)
+    assert found.verdict == "undecided"
+    assert "undecided, l2dsr: 3 of 8 measured cases rejected by overlap." in str(found)
+
+
+def test_an_arm_without_a_case_left_is_named(builder: Any) -> None:
+    tables = spoilt(builder, 3, of=3)
+    row = df_used(tables).set_index("arm").loc["l2dsr"]
+    assert (row["used"], row["left_out"], row["decides"]) == (0, 3, False)
+    assert "l2dsr: 3 of 3 measured cases rejected by overlap: comparisons with it are undecided." in str(answer(tables))
+
+
+def test_failed_cases_count_and_cases_that_were_not_run_do_not(builder: Any) -> None:
+    def figures(case: Case) -> Any:
+        if case.block == 4:
+            return None
+        bad = case.arm == "proxy" and case.block == 1
+        return replace(builder.usual(case), status="failed", error="ab died") if bad else builder.usual(case)
+
+    tables = builder.tables(figures, repetitions=4)
+    rows = df_used(tables).set_index("arm")
+    assert (rows.loc["proxy", "measured"], rows.loc["proxy", "not_measured"]) == (3, 1)
+    assert rows.loc["proxy", "why"] == "1 of 3 measured cases failed"
+    assert not rows.loc["proxy", "decides"]
+    assert (rows.loc["l2dsr", "left_out"], rows.loc["l2dsr", "why"]) == (0, "")
+
+
+def test_each_choice_of_levels_is_judged_by_itself(builder: Any) -> None:
+    def figures(case: Case) -> Any:
+        bad = case.arm == "l2dsr" and case.load.concurrency == 40 and case.block < 3
+        return replace(builder.usual(case), **({"status": "rejected", "guards": (REJECT,)} if bad else {}))
+
+    tables = builder.tables(figures, repetitions=5, factors={"concurrency": [20, 40]})
+    assert list(df_used(tables).set_index("arm").loc["l2dsr", "decides"]) == [True, False]
+    rates = df_ratio(tables).query("measure == 'requests_per_s'").set_index("concurrency")
+    assert list(rates["verdict"]) == ["higher", "undecided"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "margin", "verdict"),
+    [(2, 0.1, "supported"), (1, 0.5, "not supported"), (2, 0.001, "undecided"), (1.9, 0.09, "undecided")],
+)
+def test_no_difference_can_be_supported(builder: Any, limit: float, margin: float, verdict: str) -> None:
+    claim = {**CLAIM, "is": "within", "limit": limit, "margin": margin}
+    found = df_claims(builder.tables(claims=[claim])).iloc[0]
+    assert found["verdict"] == verdict
+    assert found["margin"] == margin
+
+
+def test_counts_within_a_margin(builder: Any) -> None:
+    def figures(case: Case) -> Any:
+        return replace(builder.usual(case), softnet_dropped=case.block)
+
+    near = {"text": "A few.", "metric": "drops_backlog", "of": {"arm": "proxy"}, "is": "within", "limit": 2}
+    claims = [{**near, "margin": 1.5}, {**near, "limit": 9, "margin": 1.5}, {**near, "margin": 0.5}]
+    found = df_claims(builder.tables(figures, claims=claims))
+    assert list(found["verdict"]) == ["supported", "not supported", "undecided"]
