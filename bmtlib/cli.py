@@ -108,6 +108,44 @@ def run(
 @click.argument("scenario", shell_complete=lambda c, p, i: scenario_names(i))
 @TESTBED
 @SET
+@click.option(
+    "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
+)
+@click.option("--report/--no-report", default=True, help="Build report.html after the search.")
+@click.option("--keep", is_flag=True, help="Hosts of your own stay as prepared.")
+@BREAK_LOCK
+def knee(
+    scenario: str,
+    testbed: str,
+    settings: tuple[str, ...],
+    out: str | None,
+    report: bool,
+    keep: bool,
+    break_lock: bool,
+) -> None:
+    """Search up to which load each arm keeps an objective, and measure waits below that.
+
+    The scenario's `knee` says what is raised (rate or concurrency), between which levels, and the objective. Both arms
+    are tried in turns, on the same director. The result is a run folder; the last line is its path. A search that was
+    broken off cannot be gone on with.
+
+    \b
+    Examples:
+      bmt knee knee
+      bmt knee knee --set knee.objective.wait_p99_ms=20 --set load.file_size='64 KiB'
+      bmt knee my-question.yml --out /tmp/runs
+    """
+    from bmtlib.batch import run_scenario
+    from bmtlib.run import load
+
+    loaded = load(scenario, testbed, settings, search=True)
+    sys.exit(run_scenario(loaded, out=out, report=report, keep=keep, break_lock=break_lock))
+
+
+@main.command()
+@click.argument("scenario", shell_complete=lambda c, p, i: scenario_names(i))
+@TESTBED
+@SET
 @click.option("--json", "as_json", is_flag=True, help="Print cases and changes as JSON.")
 def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Show what a run would do: its cases, in order, and the changes on each host. Changes nothing.

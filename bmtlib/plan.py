@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -51,7 +51,10 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All cases in order. `digest` (SHA-256, hexadecimal) is of scenario, testbed, profiles: equal, so equal plans."""
+    """All cases in order. `digest` (SHA-256, hexadecimal) is of scenario, testbed, profiles: equal, so equal plans.
+
+    Of a `search` cases are those decided on so far.
+    """
 
     __pydantic_config__ = Params.model_config
 
@@ -60,6 +63,7 @@ class Plan:
     cases: tuple[Case, ...]
     seed: int
     digest: str
+    search: Literal["knee"] | None = None
 
     def to_json(self) -> str:
         """The text of plan.json; `plan_from_json` reads it back."""
@@ -130,6 +134,11 @@ def rows(plan: Plan) -> list[dict[str, str]]:
         }
         for case in plan.cases
     ]
+
+
+def case_at(plan: Plan, block: int, index: int, arm: str, levels: dict[str, Level]) -> Case:
+    """A case of the plan's scenario that is not among its cases: an arm at levels of one's own."""
+    return _case(plan.scenario, block, index, arm, levels)
 
 
 def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str, Level]) -> Case:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bmtlib.doctor import choose_testbed
+from bmtlib.knee_plan import at_the_cap, make_knee_plan
+from bmtlib.measure.knee import refuse_resume, run_knee
 from bmtlib.measure.probes import check_names
 from bmtlib.measure.ready import check
 from bmtlib.measure.resume import check_folder, check_same_plan, plan_of
@@ -32,10 +34,11 @@ class Loaded:
     choice: str = ""
 
 
-def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) -> Loaded:
+def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = (), *, search: bool = False) -> Loaded:
     """Read a scenario and a testbed by name or path, with `key=value` overrides. Raises InputError with all errors.
 
-    The testbed `auto` becomes the one with the best LVS that this machine can have now.
+    The testbed `auto` becomes the one with the best LVS that this machine can have now. With `search` the plan is that
+    of `bmt knee`, which has its cases yet to find.
     """
     choice = ""
     if testbed == "auto":
@@ -48,7 +51,8 @@ def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = ()) ->
     for role in ROLES:
         if (profile := load_profile_set(found.tuning, role)) is not None:
             texts[f"profiles/{found.tuning}-{role}.yml"] = to_yaml(profile)
-    return Loaded(name=name, plan=make_plan(found, bed), texts=texts, choice=choice)
+    plan = make_knee_plan(found, bed) if search else make_plan(found, bed)
+    return Loaded(name=name, plan=plan, texts=texts, choice=choice)
 
 
 def default_out() -> Path:
@@ -70,7 +74,7 @@ def start(
     `tell` gets a line before each step that takes seconds: a kernel's download, a trial of KVM. Of hosts of one's own:
     with `keep` they stay as prepared, with `break_lock` they are taken from whoever holds them.
     """
-    check(loaded.plan, tell=tell).close()
+    check(_whole(loaded.plan), tell=tell).close()
     return create_run(
         loaded.plan,
         loaded.name,
@@ -85,7 +89,12 @@ def start(
 def measure(folder: RunDir) -> dict[str, Any]:
     """Measure what is missing of the plan that lies in `folder`; the final run.json."""
     plan = plan_of(folder)
-    return run_plan(plan, folder, check(plan))
+    return (run_knee if plan.search else run_plan)(plan, folder, check(_whole(plan)))
+
+
+def _whole(plan: Plan) -> Plan:
+    """The plan with all that it may have to measure: that of a search has no cases yet."""
+    return at_the_cap(plan) if plan.search else plan
 
 
 def reopen(
@@ -103,6 +112,8 @@ def reopen(
     """
     folder = RunDir.open(path)
     plan = plan_of(folder)
+    if plan.search:
+        refuse_resume(folder)
     if asked is not None:
         check_same_plan(folder, plan, asked.plan)
     with folder.held():

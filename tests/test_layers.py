@@ -18,6 +18,8 @@ LAYERS = {
     "bmtlib.parsers": "ground",
     "bmtlib.params": "pure",
     "bmtlib.plan": "pure",
+    "bmtlib.knee_plan": "pure",
+    "bmtlib.search": "pure",
     "bmtlib.stats": "pure",
     "bmtlib.setup": "pure",
     "bmtlib.measure.capacity": "pure",

@@ -13,6 +13,7 @@ import pandas as pd
 from bmtlib.analysis.compare import df_cpu_busy, df_ratio, df_throughput
 from bmtlib.analysis.costs import separable
 from bmtlib.analysis.drift import drift_sentence, strong_drift
+from bmtlib.analysis.knee import knee_sentences
 from bmtlib.analysis.limits import limits
 from bmtlib.analysis.naming import level, number, percent, ratio_text
 from bmtlib.analysis.tables import Tables
@@ -32,7 +33,7 @@ class Answer:
     """The answer of a run.
 
     verdict: higher, lower or undecided, of requests/s, when it is the same for all pairs and levels; "mixed" when it is
-        not; "none" when there is nothing to compare
+        not; "none" when there is nothing to compare, or when a knee was searched
     sentences: what was found; `str(answer)` joins them
     numbers: the rows of df_ratio that the sentences are made of
     """
@@ -49,6 +50,9 @@ def answer(tables: Tables) -> Answer:
     """What the run says about its arms, and what limited it."""
     ratios = df_ratio(tables)
     ratios = ratios[ratios["n"] > 0]
+    if found := knee_sentences(tables):
+        # Cases of a search lie at levels of their own choice: their rates say nothing more.
+        return Answer(verdict="none", sentences=(*found, _fidelity(tables)), numbers=ratios.iloc[:0])
     if ratios.empty:
         return Answer(verdict="none", sentences=_nothing(tables), numbers=ratios)
     sentences = []

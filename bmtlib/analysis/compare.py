@@ -27,6 +27,7 @@ from bmtlib.analysis.costs import (
 from bmtlib.analysis.drift import df_drift, df_drift_trials
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
+from bmtlib.analysis.knee import df_knee, df_knees, df_waits_at_knee
 from bmtlib.analysis.naming import blocks_text
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
@@ -53,6 +54,8 @@ __all__ = [
     "df_guards",
     "df_irq_over_time",
     "df_irq_softirq",
+    "df_knee",
+    "df_knees",
     "df_little",
     "df_lost",
     "df_packets_by_cpu",
@@ -66,6 +69,7 @@ __all__ = [
     "df_used",
     "df_wait_curve",
     "df_waits",
+    "df_waits_at_knee",
     "df_web_share",
 ]
 

@@ -119,3 +119,14 @@ def wait_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:
             {"case": case_id, "wait_ms": int(wait), "requests": int(counts[wait])} for wait in np.flatnonzero(counts)
         ]
     return rows
+
+
+def knee_rows(raw: Raw) -> list[Row]:
+    """What the search made of each case (knee.json); none where nothing was searched."""
+    if not (raw.run.path / "knee.json").exists():
+        return []
+    try:
+        return [{**tried, "why": "; ".join(tried["why"])} for tried in raw.run.read_json("knee.json")["tries"]]
+    except (InputError, KeyError, TypeError) as error:
+        raw.problem(None, None, "knee.json", error)
+        return []

@@ -198,6 +198,17 @@ COLUMNS: dict[str, dict[str, str]] = {
         "entries_max": _COUNT,
     },
     "engine": {"case": _TEXT, "source": _TEXT, "item": _TEXT, "counter": _TEXT, "count": _COUNT},
+    "knee": {
+        "case": _TEXT,
+        "level": _COUNT,
+        "percent": _MAYBE,
+        "kept": "bool",
+        "why": _TEXT,
+        "wait_p50_ms": _REAL,
+        "wait_p99_ms": _REAL,
+        "failed_share": _REAL,
+        "sent_share": _REAL,
+    },
     "problems": {"case": _TEXT, "host": _TEXT, "file": _TEXT, "error": _TEXT},
 }
 

@@ -22,6 +22,7 @@ from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS, frame
 from bmtlib.errors import BmtError
 from bmtlib.params.claim import Claim
+from bmtlib.params.knee import Knee
 from bmtlib.rundir import RunDir
 
 _PACKAGE = Path(bmtlib.__file__).parent
@@ -37,7 +38,7 @@ class Tables:
 
     run: run.json. factors: columns of `cases` that the scenario varies. arms: their names, in the scenario's order.
     claims: what the scenario says that may be wrong. levers: levels of the factor `lever`, in the scenario's order.
-    cpus_needed: CPUs that the director needs for the scenario's question
+    cpus_needed: CPUs that the director needs for the scenario's question. search: what `bmt knee` searched, if it did
 
     cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, left out, "not run", "not
         needed" (the run ended by its rule before); only those that are done take part in comparisons. completed: right
@@ -62,6 +63,7 @@ class Tables:
     listen: the fullest that a listen queue was seen (accept_queue_most), and the most it may hold (accept_queue_max)
     conntrack: entries of the connection table
     engine: what nftables, LVS or HAProxy counted, by item and counter; rows that are not zero
+    knee: cases of a search for the knee, and whether each kept the objective
     problems: raw files that a parser refused, with its words
     """
 
@@ -71,6 +73,7 @@ class Tables:
     claims: tuple[Claim, ...]
     levers: tuple[str, ...]
     cpus_needed: int
+    search: Knee | None
     cases: pd.DataFrame
     guards: pd.DataFrame
     clients: pd.DataFrame
@@ -90,6 +93,7 @@ class Tables:
     listen: pd.DataFrame
     conntrack: pd.DataFrame
     engine: pd.DataFrame
+    knee: pd.DataFrame
     problems: pd.DataFrame
 
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -113,6 +117,7 @@ def read_tables(run: RunDir) -> Tables:
         claims=tuple(map(Claim.model_validate, plan["scenario"].get("claims", []))),
         levers=_levers(plan["scenario"]),
         cpus_needed=plan["scenario"].get("director_cpus", 1),
+        search=Knee.model_validate(plan["scenario"]["knee"]) if plan.get("search") == "knee" else None,
         **frames,
     )
 
@@ -148,6 +153,7 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
         "listen": read_net.listen_rows(raw, measured),
         "conntrack": read_net.conntrack_rows(raw, measured),
         "engine": read_net.engine_rows(raw, measured),
+        "knee": read_load.knee_rows(raw),
     }
     # A file read for two tables may have been refused twice.
     problems = list({tuple(problem.items()): problem for problem in raw.problems}.values())
@@ -159,7 +165,7 @@ def content_digest(run: RunDir) -> str:
     total = hashlib.sha256(bmtlib.__version__.encode())
     sources = [path for pattern in _READERS for path in sorted(_PACKAGE.glob(pattern))]
     raw = [path for path in sorted((run.path / "cases").rglob("*")) if path.is_file()]
-    for path in [*sources, run.path / "run.json", run.path / "plan.json", *raw]:
+    for path in [*sources, run.path / "run.json", run.path / "plan.json", run.path / "knee.json", *raw]:
         base = _PACKAGE if path.is_relative_to(_PACKAGE) else run.path
         total.update(f"\0{path.relative_to(base)}\0".encode())
         total.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"-")

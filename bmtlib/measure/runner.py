@@ -102,7 +102,7 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
     with folder.held():
         if folder.run_json()["status"] != "planned":
             resume.check_folder(folder, plan)
-        return _Run(plan, folder, ready).run()
+        return Run(plan, folder, ready).run()
 
 
 def case_s(case: Case) -> float:
@@ -118,7 +118,7 @@ def estimate_s(cases: Iterable[Case]) -> float:
     return sum(map(case_s, cases))
 
 
-class _Run:
+class Run:
     """One session of a run: from the first event to the last."""
 
     def __init__(self, plan: Plan, folder: RunDir, ready: Ready) -> None:
@@ -162,18 +162,26 @@ class _Run:
         }
         started = self.before["started"] or session["started"]
         _update(self.folder, status="running", error=None, started=started, sessions=[*sessions, session])
-        todo = [case for case in self.plan.cases if case.id in self.todo]
-        by_arm = {arm: [case_s(case) for case in todo if case.arm == arm] for arm in self.plan.scenario.arms}
+        coming, kept = self._coming(), len(self.plan.cases) - len(self.todo)
+        by_arm = {arm: [case_s(case) for case in coming if case.arm == arm] for arm in self.plan.scenario.arms}
         self.folder.event(
             "run",
             "start",
             pid=os.getpid(),
             other_cpus=sorted(self.ready.placement.others),
-            cases=len(self.plan.cases),
-            kept=len(self.plan.cases) - len(todo),
-            estimate_s=round(estimate_s(todo), 1),
+            cases=kept + len(coming),
+            kept=kept,
+            estimate_s=round(estimate_s(coming), 1),
             arms={arm: (len(them), round(sum(them), 1)) for arm, them in by_arm.items()},
         )
+
+    def _coming(self) -> list[Case]:
+        """What this session is to measure."""
+        return [case for case in self.plan.cases if case.id in self.todo]
+
+    def _prepared_for(self) -> Plan:
+        """The plan that hosts are prepared for."""
+        return self.plan
 
     def _end(self, fields: dict[str, Any]) -> dict[str, Any]:
         ended = _now()
@@ -191,7 +199,7 @@ class _Run:
         folder.event("testbed", "start", hosts=plan.scenario.webs + plan.scenario.clients + 1)
         asked = folder.run_json()
         session = Session(
-            plan,
+            self._prepared_for(),
             ready,
             run_id=asked["id"],
             keep=asked["keep"],

@@ -13,6 +13,7 @@ from bmtlib.params.arms import KINDS, AnyLvsArm, Arm, DirectArm, Kind, L2dsrArm,
 from bmtlib.params.claim import Claim, claim_breaches
 from bmtlib.params.document import closest
 from bmtlib.params.factors import Combination, Factors, Level, Slug, combinations, slug, varies
+from bmtlib.params.knee import Knee
 from bmtlib.params.lever import Lever, director_tuning
 from bmtlib.params.load import Load
 from bmtlib.params.repetitions import Repetitions, Wish, most_blocks
@@ -107,6 +108,9 @@ class Scenario(Params):
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = Field(
         default=(), description="Sentences that the run may prove wrong, each with its rule."
     )
+    knee: Knee | None = Field(
+        default=None, description="What `bmt knee` searches: up to which load each arm keeps an objective."
+    )
 
     @field_validator("arms", mode="before")
     @classmethod
@@ -139,6 +143,7 @@ class Scenario(Params):
         breaches += self._combination_breaches()
         breaches += self._lever_breaches()
         breaches += self._repetition_breaches()
+        breaches += self._knee_breaches()
         kinds = {name: arm.kind for name, arm in self.arms.items()}
         of_claims = claim_breaches(self.claims, kinds, self.factors, self.combinations)
         breaches += [(("claims", *path), why) for path, why in of_claims]
@@ -240,6 +245,24 @@ class Scenario(Params):
                     text = f"with {queues} queues (factors.queues): {error.errors()[0]['msg']}"
                     breaches.append((("levers", name, "nic"), text))
         return breaches
+
+    def _knee_breaches(self) -> list[Breach]:
+        """A search takes the place of factors and raises the load itself, for a time at each level."""
+        if self.knee is None:
+            return []
+        found: list[Breach] = []
+        if self.factors or self.combinations:
+            found.append((("knee",), "a search varies the load by itself: leave out `factors` and `combinations`"))
+        if self.load.seconds is None:
+            found.append((("knee",), "needs a load that ends after a time: `load.seconds`"))
+        if self.knee.vary == "concurrency":
+            found += [(("knee", "lowest"), why) for why in _too_few_connections(self.knee.lowest, self.clients)]
+        for key in ("lowest", "highest"):
+            try:
+                resolve(self.load, next(iter(self.arms.values())), {self.knee.vary: getattr(self.knee, key)})
+            except ValidationError as error:
+                found += [(("knee", key), detail["msg"]) for detail in error.errors()]
+        return found
 
     def _case_breaches(self) -> list[Breach]:
         levels: Mapping[str, Any] = self.factors

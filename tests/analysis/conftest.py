@@ -7,15 +7,18 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bmtlib.analysis.tables import Tables, read_tables
+from bmtlib.knee_plan import Search, make_knee_plan
+from bmtlib.measure.knee import judged
 from bmtlib.params.scenario import Load, Scenario
 from bmtlib.params.testbed import Testbed
-from bmtlib.plan import Case, make_plan
+from bmtlib.plan import Case, make_plan, plan_from_json
 from bmtlib.rundir import RunDir
 
 START = 1_795_400_000.0
@@ -249,6 +252,24 @@ class Builder:
         self, figures: Callable[[Case], Measured | None] = usual, run: Mapping[str, Any] | None = None, **fields: Any
     ) -> RunDir:
         return build(self.out, figures, run, **{"arms": {"proxy": None, "l2dsr": None}, **fields})
+
+    def searched(self, wait_ms: Callable[[Case], int], run: Mapping[str, Any] | None = None, **fields: Any) -> RunDir:
+        """A run folder of `bmt knee`, in which each request of a case waited `wait_ms(case)`."""
+        folder = self(lambda _: None, run, **fields)
+        plan = make_knee_plan(plan_from_json((folder.path / "plan.json").read_text()).scenario, Testbed())
+        search, cases, tries = Search(plan), [], []
+        rounds = ((None, cases) for cases in search.rounds())
+        for percent, found in chain(rounds, search.rounds_at_shares()):
+            for case in found:
+                _write_case(folder, case, Measured(waits_ms=((wait_ms(case),) * 50,) * len(CLIENTS)))
+                tried = judged(folder, search.knee, case, folder.case(case.id))
+                tries.append({**tried, "percent": percent})
+                if percent is None:
+                    search.add(case.arm, tried["level"], tried["kept"])
+                cases.append(case)
+        folder.write("plan.json", replace(plan, cases=tuple(cases)).to_json())
+        folder.write_json("knee.json", {"tries": tries, "arms": {}, "base": search.base()})
+        return folder
 
     def tables(self, *arguments: Any, **fields: Any) -> Tables:
         return read_tables(self(*arguments, **fields))

@@ -17,6 +17,7 @@ from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
 from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
 from bmtlib.analysis.plots.drift import plot_drift
 from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
+from bmtlib.analysis.plots.knee import plot_knee
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
 from bmtlib.analysis.plots.losses import plot_drops
 from bmtlib.analysis.plots.scaling import plot_scaling
@@ -37,6 +38,7 @@ __all__ = [
     "plot_drops",
     "plot_irq_over_time",
     "plot_irq_softirq",
+    "plot_knee",
     "plot_lost_by_layer",
     "plot_packets_by_cpu",
     "plot_scaling",
@@ -53,6 +55,7 @@ DOTS_PER_IN = 160
 # Name (also of the files) -> how to draw it, and the table that it draws; in the order of a report.
 FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
     "throughput": (plot_throughput, compare.df_throughput),
+    "knee": (plot_knee, compare.df_knee),
     "settings": (plot_settings, compare.df_settings),
     "scaling": (plot_scaling, compare.df_scaling),
     "waits": (plot_waits, compare.df_wait_curve),

@@ -1,0 +1,60 @@
+"""The chapter on the knee: where it lies, and what clients waited below it. Empty where nothing was searched."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bmtlib.analysis import compare
+from bmtlib.analysis.knee import UNITS, knee_sentences, objective_text
+from bmtlib.analysis.tables import Tables
+from bmtlib.report.render import Html, Number, table
+from bmtlib.report.results import records
+
+
+def knees(tables: Tables) -> Html:
+    """The interval of each arm's knee."""
+    if tables.search is None:
+        return Html("")
+    unit = UNITS[tables.search.vary]
+    rows = [
+        {
+            "arm": f"{row['arm']} ({row['engine']})",
+            f"kept up to ({unit})": Number.of(_known(row["knee_low"])),
+            f"broken from ({unit})": Number.of(_known(row["knee_high"])),
+            "search": row["ending"],
+            "what broke": row["limit_by"],
+            "cases": Number.of(row["cases"]),
+        }
+        for row in records(compare.df_knees(tables))
+    ]
+    note = " ".join([f"Objective: {objective_text(tables.search)}.", *knee_sentences(tables)[1:]])
+    return table("The knee of each arm", rows, note, "no case was measured")
+
+
+def waits_at_knee(tables: Tables) -> Html:
+    """What clients waited at shares of the lowest knee."""
+    found = compare.df_waits_at_knee(tables)
+    if tables.search is None or found.empty:
+        return Html("")
+    unit = UNITS[tables.search.vary]
+    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", "longest": "max_ms"}
+    rows = [
+        {
+            "of the knee": Number(f"{row['percent']}\u00a0%"),
+            unit: Number.of(row["level"]),
+            "arm": f"{row['arm']} ({row['engine']})",
+            **{f"{word} (ms)": Number.of(row[column]) for word, column in percents.items()},
+            "requests": Number.of(row["requests"]),
+            "kept": Number(f"{row['kept']} of {row['cases']}"),
+        }
+        for row in records(found)
+    ]
+    note = (
+        "Shares of the lowest knee of the arms that pass the director, and the same load for all arms: at shares of "
+        "its own knee each would be asked for another load, and waits could not be compared. Pooled over all requests."
+    )
+    return table("What clients waited below the knee", rows, note)
+
+
+def _known(value: object) -> int | None:
+    return None if value is None or value is pd.NA else int(str(value))
