@@ -102,7 +102,7 @@ class Host(ABC):
 
         `cpus` as in `start`.
         """
-        started = time.time()
+        started, began = time.time(), time.monotonic()
         try:
             rc, out, err = self.run_bytes(command, stdin=stdin.encode(), timeout_s=timeout_s, cpus=cpus)
         except TimeoutError as error:
@@ -114,7 +114,7 @@ class Host(ABC):
             stdout=out.decode(errors="replace"),
             stderr=err.decode(errors="replace"),
             started=started,
-            seconds=time.time() - started,
+            seconds=time.monotonic() - began,
         )
         if check and rc != 0:
             raise HostError(self.name, list(command), rc, result.stderr or result.stdout)

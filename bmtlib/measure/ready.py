@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bmtlib import doctor
 from bmtlib.errors import MachineError
@@ -127,6 +127,14 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
         max_queues=fleet.queues,
     )
     return ready
+
+
+def look_again(plan: Plan, ready: Ready) -> Ready:
+    """What the hosts of a fleet are now: after a rollback they are not what they were found as."""
+    assert ready.fleet is not None
+    systems = each(ready.fleet.hosts.values(), _look)
+    means = each(ready.fleet.role("client"), lambda host: _means(host, systems[host.name], plan))
+    return replace(ready, systems=systems, means=means)
 
 
 def _look(host: Host) -> System:

@@ -15,7 +15,7 @@ from bmtlib.measure.arms import arm_changes, check_web_kernels, engine_of
 from bmtlib.measure.capacity import share
 from bmtlib.measure.preparation import has_lvs, preparation
 from bmtlib.measure.probes import select
-from bmtlib.measure.ready import Ready
+from bmtlib.measure.ready import Ready, look_again
 from bmtlib.measure.scripts import probe_script
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, Profile
@@ -88,6 +88,7 @@ class Session:
                 self.custody = take(hosts, self.run_id, take_over=self.take_over, resumed=self.resumed)
                 if self.resumed:
                     self._take_back(self.custody)
+                    self.ready = look_again(self.plan, ready)
             self._prepare(lab)
         except BaseException:
             self._leave(lab)

@@ -218,6 +218,29 @@ def test_kill_9_in_the_middle_of_a_load(untouched: SshLab, tmp_path: Path) -> No
     assert not runs(client, "ab")
 
 
+def test_a_run_that_was_killed_is_gone_on_with(untouched: SshLab, tmp_path: Path) -> None:
+    """Its locks are taken over, what it left is taken back first, and at the end the hosts are as they were found."""
+    bed = ["--testbed", str(untouched.testbed)]
+    words = [*SMALL, *SHORT, "--set", "load.seconds=3", "--no-report", "--out", str(tmp_path)]
+    run = begin(untouched, "run", "quick", *bed, *words)
+    wait_until(lambda: any(events(folder).count('"load"') == 2 for folder in tmp_path.iterdir()))
+    (path,) = tmp_path.iterdir()
+    folder = RunDir.open(path)
+    os.kill(folder.run_json()["sessions"][0]["pid"], signal.SIGKILL)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    kept = folder.case_ids()
+    assert len(kept) == 1
+    first = (path / "cases" / kept[0] / "case.json").read_bytes()
+    done(untouched, "run", "--resume", str(path), "--no-report")
+    assert folder.run_json()["status"] == "done"
+    assert {folder.case(case)["status"] for case in folder.case_ids()} <= {"done", "rejected"}
+    assert len(folder.case_ids()) == 3
+    assert (path / "cases" / kept[0] / "case.json").read_bytes() == first
+    assert [session["status"] for session in folder.run_json()["sessions"]] == ["killed", "done"]
+    assert folder.run_json()["not_rolled_back"] == {}
+
+
 def test_a_host_that_is_cut_off_in_mid_run_and_comes_back(untouched: SshLab, tmp_path: Path) -> None:
     """Its case fails; the hosts are given back, prepared anew, and the next case is measured."""
     words = [*SMALL, *SHORT, "--set", "load.seconds=3", "--no-report", "--out", str(tmp_path)]

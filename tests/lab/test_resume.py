@@ -107,7 +107,7 @@ def test_a_run_that_is_killed_at_any_moment_is_gone_on_with(tmp_path: Path) -> N
     out = tmp_path / "runs"
     out.mkdir()
     kept: dict[str, bytes] = {}
-    blocks = 2 + KILLS // 5  # more than so many kills leave time for
+    blocks = 2 + KILLS * 2 // 3  # more than so many kills leave time for
     run = start("run", "quick", *words(f"repetitions={blocks}"), "--out", str(out), "--no-report")
     folder = wait_for(lambda: the_run(out), "a run folder")
     for _ in range(KILLS):
