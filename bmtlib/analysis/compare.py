@@ -31,7 +31,9 @@ from bmtlib.analysis.knee import df_knee, df_knees, df_waits_at_knee
 from bmtlib.analysis.naming import blocks_text
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
+from bmtlib.analysis.seed_claims import df_seed_claims
 from bmtlib.analysis.seed_form import df_seed_form, df_seed_reference
+from bmtlib.analysis.seed_rows import df_seed_rows
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
@@ -61,8 +63,10 @@ __all__ = [
     "df_packets_by_cpu",
     "df_ratio",
     "df_scaling",
+    "df_seed_claims",
     "df_seed_form",
     "df_seed_reference",
+    "df_seed_rows",
     "df_settings",
     "df_throughput",
     "df_trials",

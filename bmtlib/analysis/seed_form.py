@@ -44,12 +44,17 @@ def df_seed_form(tables: Tables) -> pd.DataFrame:
     return _seed_frame(rows)
 
 
+def read_seed() -> pd.DataFrame:
+    """data/reference/seed-2022.csv as it stands."""
+    return pd.read_csv(project_root() / "data" / "reference" / "seed-2022.csv")
+
+
 def df_seed_reference() -> pd.DataFrame:
     """What the seed study printed (data/reference/seed-2022.csv), in the form of `df_seed_form`.
 
     Wait (ms) is not theirs: it follows from their concurrency and rate by Little's law (wait = concurrency / rate).
     """
-    seed = pd.read_csv(project_root() / "data" / "reference" / "seed-2022.csv")
+    seed = read_seed()
     rows = [
         {
             "Arm": row.arm,
