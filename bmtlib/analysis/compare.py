@@ -214,7 +214,7 @@ def df_guards(tables: Tables) -> pd.DataFrame:
     """All that is to be said against cases: guards that did not pass, and cases that are not done; in the plan's order.
 
     case, arm, block; name: the guard, or "case"; verdict: mark, reject, or the case's status; value, limit, text,
-    evidence
+    evidence, spoils
     """
     cases = tables.cases[["case", "arm", "block", "index"]]
     marks = tables.guards[tables.guards["verdict"] != "ok"]
@@ -228,6 +228,7 @@ def df_guards(tables: Tables) -> pd.DataFrame:
             "limit": np.nan,
             "text": not_done["error"].fillna(""),
             "evidence": None,
+            "spoils": None,
         }
     ).astype(COLUMNS["guards"])
     found = cases.merge(pd.concat([ended, marks]) if len(marks) else ended, on="case")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from bmtlib.errors import BmtError, ParseError
+from bmtlib.errors import BmtError
 from bmtlib.measure.probes import BY_NAME
+from bmtlib.parsers.samples import split_samples
 from bmtlib.rundir import RunDir
 
 T = TypeVar("T")
-
-_SAMPLE = re.compile(r"^### (\d+\.\d+)\n", re.MULTILINE)
 
 
 class Raw:
@@ -39,6 +37,15 @@ class Raw:
             return None if text is None else parse(text)
         except (BmtError, zlib.error) as error:
             self.problem(case, host, name, error)
+            return None
+
+    def fact(self, host: str, name: str, parse: Callable[[str], T]) -> T | None:
+        """What `parse` makes of a file that was read once in the run; None when there is none, or it is refused."""
+        path = self.run.path / "facts" / host / name
+        try:
+            return parse(path.read_text(errors="replace")) if path.exists() else None
+        except (BmtError, OSError) as error:
+            self.problem(None, host, name, error)
             return None
 
     def rows(self, case: str, host: str, probe: str, moment: str) -> Sequence[Any] | None:
@@ -75,15 +82,3 @@ class Raw:
         if refused:
             self.problem(case, host, name, f"{len(refused)} of {len(refused) + len(found)} samples: {refused[0]}")
         return found
-
-
-def split_samples(text: str) -> Iterable[tuple[float, str]]:
-    """Samples of a `during` file: each stands behind a line "### <epoch seconds>".
-
-    >>> list(split_samples("### 10.5\\na\\nb\\n### 11.5\\nc\\n"))
-    [(10.5, 'a\\nb\\n'), (11.5, 'c\\n')]
-    """
-    before, *parts = _SAMPLE.split(text)
-    if before:
-        raise ParseError("sampler", 1, before.splitlines()[0], "expected '### <epoch seconds>'")
-    return zip(map(float, parts[::2]), parts[1::2], strict=True)

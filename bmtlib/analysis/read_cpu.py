@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from bmtlib.analysis.raw import Raw
+from bmtlib.parsers import shell_times
 from bmtlib.parsers.stat import TICKS_PER_S
 
 Row = dict[str, Any]
@@ -98,6 +99,26 @@ def cpu_time_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
         for times, changes in _steps(raw, asked, "stat", _seconds)
         for (cpu, kind), value in changes.items()
     ]
+
+
+def process_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
+    """CPU seconds by host and name of process; a load generator's are what its shell noted."""
+    rows: list[Row] = []
+    for case_id in records:
+        for host, role in raw.roles.items():
+            spent: dict[str, float] = {}
+            if found := raw.around(case_id, host, "processes"):
+                before, after = ({(row["pid"], row["name"]): row for row in part} for part in found)
+                for key in before.keys() & after.keys():
+                    ticks = sum(after[key][name] - before[key][name] for name in ("user_ticks", "system_ticks"))
+                    spent[key[1]] = spent.get(key[1], 0.0) + ticks / TICKS_PER_S
+            if times := raw.parsed(case_id, host, "load.times", shell_times.parse):
+                spent["load"] = times[0]["user_s"] + times[0]["system_s"]
+            rows += [
+                {"case": case_id, "host": host, "role": role, "process": name, "cpu_s": seconds}
+                for name, seconds in sorted(spent.items())
+            ]
+    return rows
 
 
 def softirq_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:

@@ -51,6 +51,7 @@ def read_records(raw: Raw) -> dict[str, Row]:
             except InputError as error:
                 raw.problem(case_id, None, "case.json", error)
                 record["status"] = "unreadable"
+        record["settings"] = planned.get("settings", {})
         record["threads"] = planned.get("settings", {}).get("threads")
         record |= {factor: planned.get(factor) for factor in DIRECTOR_FACTORS}
         records[case_id] = record
@@ -82,7 +83,12 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
 
 def guard_rows(records: dict[str, Row]) -> list[Row]:
     return [
-        {**guard, "case": case_id, "evidence": "; ".join(guard.get("evidence") or []) or None}
+        {
+            **guard,
+            "case": case_id,
+            "evidence": "; ".join(guard.get("evidence") or []) or None,
+            "spoils": " ".join(guard.get("spoils") or []) or None,
+        }
         for case_id, record in records.items()
         for guard in record.get("guards") or []
     ]

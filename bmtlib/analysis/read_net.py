@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bmtlib.analysis.raw import Raw
+from bmtlib.analysis.read_limits import speeds
 from bmtlib.measure.probes import probe_of
 
 Row = dict[str, Any]
@@ -35,6 +36,7 @@ _IPVS = ("connections", "in_packets", "out_packets", "in_bytes", "out_bytes")
 
 def network_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
     rows: list[Row] = []
+    speed = {host: speeds(raw, host) for host in raw.roles}
     for case_id in records:
         for host, role in raw.roles.items():
             found = raw.around(case_id, host, "ip_link") or raw.around(case_id, host, "netdev")
@@ -48,6 +50,7 @@ def network_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
                     "role": role,
                     "interface": interface,
                     **{name: row[name] - before[interface][name] for name in _LINK},
+                    "speed_mbit_per_s": speed[host].get(interface),
                 }
                 for interface, row in after.items()
                 if interface in before and interface != "lo"

@@ -60,6 +60,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "limit": _REAL,
         "text": _TEXT,
         "evidence": _TEXT,
+        "spoils": _TEXT,
     },
     "clients": {
         "case": _TEXT,
@@ -101,6 +102,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "cpu_kind": _TEXT,
         "cpu_s": _REAL,
     },
+    "process_cpu": {"case": _TEXT, "host": _TEXT, "role": _TEXT, "process": _TEXT, "cpu_s": _REAL},
     "softirq": {"case": _TEXT, "host": _TEXT, "softirq": _TEXT, "cpu": _COUNT, "role": _TEXT, "count": _COUNT},
     "softirq_time": {
         "case": _TEXT,
@@ -167,6 +169,25 @@ COLUMNS: dict[str, dict[str, str]] = {
         "tx_dropped": _COUNT,
         "rx_errors": _COUNT,
         "tx_errors": _COUNT,
+        "speed_mbit_per_s": _MAYBE,
+    },
+    "qdisc": {
+        "case": _TEXT,
+        "host": _TEXT,
+        "role": _TEXT,
+        "interface": _TEXT,
+        "qdisc": _TEXT,
+        "bytes": _COUNT,
+        "drops": _COUNT,
+        "overlimits": _COUNT,
+        "rate_bytes_per_s": _MAYBE,
+    },
+    "ports": {
+        "case": _TEXT,
+        "host": _TEXT,
+        "role": _TEXT,
+        "timewait": _COUNT,
+        "local_ports": _MAYBE,
     },
     "counters": {
         "case": _TEXT,
@@ -196,6 +217,14 @@ COLUMNS: dict[str, dict[str, str]] = {
         "entries_before": _COUNT,
         "entries_after": _COUNT,
         "entries_max": _COUNT,
+    },
+    "haproxy": {
+        "case": _TEXT,
+        "maxconn": _COUNT,
+        "sessions_max": _MAYBE,
+        "sessions_limit": _MAYBE,
+        "sessions_per_s_max": _MAYBE,
+        "rate_limit_per_s": _MAYBE,
     },
     "engine": {"case": _TEXT, "source": _TEXT, "item": _TEXT, "counter": _TEXT, "count": _COUNT},
     "knee": {

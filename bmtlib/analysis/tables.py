@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow
 
 import bmtlib
-from bmtlib.analysis import read_cpu, read_load, read_net
+from bmtlib.analysis import read_cpu, read_limits, read_load, read_net
 from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS, frame
 from bmtlib.errors import BmtError
@@ -53,15 +53,20 @@ class Tables:
         about its machine; role: "director" for the director's own CPUs, "vm" for those that a virtual one runs on,
         "other" for the rest
     cpu_time: the same between two samples: time_s from the start of the load to the later one, span_s between them
+    process_cpu: user and system time of processes by name, of those that stand before and after the load; of clients
+        that of their load generator ("load"), which began and ended within it
     softirq, softirq_time: how often each kind of softirq ran; irq, irq_time: interrupts, by number or name
     softnet: /proc/net/softnet_stat by CPU
     ipvs_cpu: LVS's own counters by CPU, of CPUs that it came to
-    network: case x host x interface, without lo
+    network: case x host x interface, without lo. speed_mbit_per_s: as the card claims, missing where it is made up
+    qdisc: what waits to be sent; rate_bytes_per_s: of a shaper
+    ports: TIME_WAIT sockets after the load, and how many local ports there are
     counters: growth that is not zero. source: nstat, or ethtool_stats with its interface
     probed: on how many hosts a source of `counters` was read: where it was, a missing counter is zero, else unknown
     web_share: connections that each web host took; source: TcpPassiveOpens, or haproxy_stat where that is not known
     listen: the fullest that a listen queue was seen (accept_queue_most), and the most it may hold (accept_queue_max)
     conntrack: entries of the connection table
+    haproxy: what limits HAProxy itself: connections at a time, new sessions per second
     engine: what nftables, LVS or HAProxy counted, by item and counter; rows that are not zero
     knee: cases of a search for the knee, and whether each kept the objective
     problems: raw files that a parser refused, with its words
@@ -80,6 +85,7 @@ class Tables:
     waits: pd.DataFrame
     cpu: pd.DataFrame
     cpu_time: pd.DataFrame
+    process_cpu: pd.DataFrame
     softirq: pd.DataFrame
     softirq_time: pd.DataFrame
     irq: pd.DataFrame
@@ -87,11 +93,14 @@ class Tables:
     softnet: pd.DataFrame
     ipvs_cpu: pd.DataFrame
     network: pd.DataFrame
+    qdisc: pd.DataFrame
+    ports: pd.DataFrame
     counters: pd.DataFrame
     probed: pd.DataFrame
     web_share: pd.DataFrame
     listen: pd.DataFrame
     conntrack: pd.DataFrame
+    haproxy: pd.DataFrame
     engine: pd.DataFrame
     knee: pd.DataFrame
     problems: pd.DataFrame
@@ -140,6 +149,7 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
         "waits": read_load.wait_rows(raw, measured),
         "cpu": read_cpu.cpu_rows(raw, measured),
         "cpu_time": read_cpu.cpu_time_rows(raw, measured),
+        "process_cpu": read_cpu.process_rows(raw, measured),
         "softirq": read_cpu.softirq_rows(raw, measured),
         "softirq_time": read_cpu.softirq_time_rows(raw, measured),
         "irq": read_cpu.irq_rows(raw, measured),
@@ -147,11 +157,14 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
         "softnet": read_cpu.softnet_rows(raw, measured),
         "ipvs_cpu": read_cpu.ipvs_cpu_rows(raw, measured),
         "network": read_net.network_rows(raw, measured),
+        "qdisc": read_limits.qdisc_rows(raw, measured),
+        "ports": read_limits.port_rows(raw, measured),
         "counters": counters,
         "probed": probed,
         "web_share": read_net.web_share_rows(raw, measured),
         "listen": read_net.listen_rows(raw, measured),
         "conntrack": read_net.conntrack_rows(raw, measured),
+        "haproxy": read_limits.haproxy_rows(raw, measured),
         "engine": read_net.engine_rows(raw, measured),
         "knee": read_load.knee_rows(raw),
     }

@@ -35,6 +35,7 @@ class Held:
     def __init__(self, argv: Sequence[str], script: str, *, program: str, at: At, env: Mapping[str, str]) -> None:
         self.program, self.at = program[:15], at  # the kernel keeps 15 letters of a name
         self.out = b""
+        self.cpu_s: tuple[float, float] | None = None  # user and system, of it and of all that it started
         self._filled = 0
         self._gate = -1
         reader, writer = os.pipe()
@@ -84,6 +85,23 @@ class Held:
         elif self._gate >= 0:
             os.close(self._gate)
             self._gate = -1
+
+    def reap(self, timeout_s: float) -> int | None:
+        """Its exit code once it has ended, None when it does not in time. Notes the CPU time that it cost."""
+        deadline = time.monotonic() + timeout_s
+        while self.popen.returncode is None:
+            try:
+                pid, status, usage = os.wait4(self.popen.pid, os.WNOHANG)
+            except ChildProcessError:
+                return self.popen.wait(timeout_s)
+            if pid:
+                self.popen.returncode = os.waitstatus_to_exitcode(status)
+                self.cpu_s = usage.ru_utime, usage.ru_stime
+            elif time.monotonic() > deadline:
+                return None
+            else:
+                time.sleep(_POLL_S / 10)  # when it ended is noted next
+        return self.popen.returncode
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):
@@ -151,5 +169,6 @@ def await_ends(held: Mapping[str, Held], timeout_s: float) -> Iterator[tuple[str
                     one.out += chunk
                     continue
                 selector.unregister(one.reader)
-                with suppress(subprocess.TimeoutExpired):  # its output is closed, so it has ended, or will never
-                    yield name, one.popen.wait(max(0.1, deadline - time.monotonic()))
+                # Its output is closed, so it has ended, or will never.
+                if (rc := one.reap(max(0.1, deadline - time.monotonic()))) is not None:
+                    yield name, rc

@@ -119,6 +119,10 @@ def _noted(
         error = f"did not end within {timeout_s:.0f} s and was killed"
         return Ended(host=host.name, rc=None, error=error, files=files)
     files |= {"ab.rc": b"%d\n" % end[0], "ab.end": b"%d\n" % end[1]}
+    if held.cpu_s is not None:
+        # As the shell of `load_script` prints it.
+        user, system = (f"{int(seconds // 60)}m{seconds % 60:.6f}s" for seconds in held.cpu_s)
+        files["load.times"] = f"0m0.000000s 0m0.000000s\n{user} {system}\n".encode()
     with suppress(OSError):
         # The last that it wrote there is that it has finished, before it sorts and writes out its figures.
         said = host.path(f"{folder}/ab.err").stat()

@@ -15,8 +15,8 @@ from bmtlib.measure.arms import picks_by_client
 from bmtlib.measure.barrier import Ended, run_loads, run_together
 from bmtlib.measure.guards.director import director_idle, vcpus
 from bmtlib.measure.guards.guard import Guard
-from bmtlib.measure.guards.load import load_guards
-from bmtlib.measure.guards.lvs import lvs_guards
+from bmtlib.measure.guards.judge import case_guards
+from bmtlib.measure.guards.seen import Seen
 from bmtlib.measure.in_place import InPlace
 from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
 from bmtlib.measure.looks import Looks
@@ -259,15 +259,16 @@ class CaseRun:
             record["start_epoch_s"], record["end_epoch_s"] = window.start_epoch_s, window.end_epoch_s
             record["window_s"], record["skew_ms"] = round(window.seconds, 6), window.skew_ms
             record["skew_p99_ms"], record["late_ms"] = window.skew_p99_ms, window.late_ms
-        guards = load_guards(self.case.load, clients, window, record["requests"])
-        guards += lvs_guards(
-            self.case.settings,
+        guards = case_guards(
+            self.case,
             self.engine,
-            files,
-            director=self.lab.director.name,
+            self._seen(files),
+            clients,
+            window,
+            record["requests"],
             service=self.base.removeprefix("http://"),
-            clients=clients,
-            window=window,
+            ports=self.session.ports,
+            nofile={name: facts.nofile for name, facts in self.session.facts.items()},
         )
         guards += vcpus(self.lab.director.cpus, self.lab.placement.director) if self.lab.about else []
         if self.case.kind == "direct" and self.lab.placement.separate:
@@ -286,3 +287,12 @@ class CaseRun:
             )
         rejected = any(guard["verdict"] == "reject" for guard in record["guards"])
         record["status"] = "rejected" if rejected else "done"
+
+    def _seen(self, files: dict[str, dict[str, bytes]]) -> Seen:
+        hosts = self.lab.hosts
+        return Seen(
+            files,
+            roles={name: host.role for name, host in hosts.items()},
+            machines={name: host.machine for name, host in hosts.items()},
+            director_cpus=frozenset(self.lab.director.cpus) if self.lab.placement.separate else frozenset(),
+        )

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from bmtlib.errors import InputError
 from bmtlib.params.document import closest
 from bmtlib.parsers import (
+    clock,
     conntrack,
     ethtool,
     ethtool_flows,
@@ -21,16 +22,20 @@ from bmtlib.parsers import (
     ip_link,
     ip_vs_percpu,
     ipvsadm,
+    link_speed,
     lscpu,
     module_parameters,
     nft,
     nstat,
     proc_net,
+    processes,
+    qdisc,
     softirqs,
     softnet,
     ss,
     stat,
     sysctl,
+    thermal,
 )
 from bmtlib.setup.hardware_script import DUMP
 
@@ -115,6 +120,24 @@ PROBES: tuple[Probe, ...] = (
     Probe(name="interrupts", command=_cat("/proc/interrupts"), parse=interrupts.parse, when="during", machine=True),
     Probe(name="softirqs", command=_cat("/proc/softirqs"), parse=softirqs.parse, when="during", machine=True),
     Probe(name="stat", command=_cat("/proc/stat"), parse=stat.parse, when="during", machine=True),
+    Probe(name="clock", command=("sh", "-c", clock.COMMAND), parse=clock.parse, when="around", machine=True),
+    Probe(name="thermal", command=("sh", "-c", thermal.COMMAND), parse=thermal.parse, when="around", machine=True),
+    Probe(
+        name="processes",
+        # Not of clients: their load generators end before the second look, and the load script notes their times.
+        command=("sh", "-c", processes.COMMAND),
+        parse=processes.parse,
+        when="around",
+        roles=("director", "web"),
+    ),
+    Probe(
+        name="qdisc",
+        command=("tc", "-s", "-j", "qdisc", "show"),
+        parse=qdisc.parse,
+        when="around",
+        roles=("director", "web"),
+    ),
+    Probe(name="link_speed", command=("sh", "-c", link_speed.COMMAND), parse=link_speed.parse, when="once"),
     Probe(name="ip_link", command=("ip", "-s", "-j", "link"), parse=ip_link.parse, when="around"),
     Probe(
         name="netdev",

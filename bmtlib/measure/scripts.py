@@ -77,7 +77,8 @@ def load_script(folder: str, command: Sequence[str], start_ns: int) -> str:
         + '[ $left -le 0 ] || sleep "$((left / 1000000000)).$(printf %09d $((left % 1000000000)))"\n'
         + "date +%s%N > ab.start\n"
         + f"{shlex.join(command)} > ab.txt 2> ab.err </dev/null\n"
-        + "echo $? > ab.rc; date +%s%N > ab.end\n"
+        # What the load generator cost in CPU time is known to nobody once its parent is gone.
+        + "echo $? > ab.rc; date +%s%N > ab.end; times > load.times\n"
         + "[ ! -s ab.err ] || date -r ab.err +%s%N > ab.finished\n"
     )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any
 
-from bmtlib.errors import BmtError, MachineError
+from bmtlib.errors import BmtError, MachineError, ParseError
 from bmtlib.hosts.every import every, good
 from bmtlib.hosts.facts import Facts, gather
 from bmtlib.hosts.hardware import gather_hardware
@@ -20,6 +21,7 @@ from bmtlib.measure.scripts import probe_script
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, Profile
 from bmtlib.params.scenario import Arm, Load
+from bmtlib.parsers.sysctl import local_ports
 from bmtlib.plan import Plan
 from bmtlib.programs import program_versions, versions_on
 from bmtlib.rundir import RunDir
@@ -67,6 +69,7 @@ class Session:
         self.changes: dict[str, list[Change]] = {}
         self.not_applied: dict[str, list[NotApplied]] = {}
         self.facts: dict[str, Facts] = {}
+        self.ports: dict[str, int] = {}  # local ports that each host may use, once `record` has asked
         self._hardware: HardwareFacts | None = None
         self.lab = self._open()
 
@@ -225,6 +228,9 @@ class Session:
             host.run(["sh", "-c", probe_script(there, probes, "once")], timeout_s=_ONCE_S)
             for name, content in host.collect(there).items():
                 folder.write(f"{place}facts/{host.name}/{name}", content)
+                if name == "sysctl.once.txt":
+                    with suppress(ParseError):  # told when its table is made
+                        self.ports[host.name] = local_ports(content.decode(errors="replace")) or 0
 
         each(self.lab.hosts.values(), once)
         for name, facts in self.facts.items():

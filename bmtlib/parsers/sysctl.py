@@ -33,3 +33,16 @@ def parse(text: str) -> list[SysctlRow]:
         else:
             rows.append(SysctlRow(key=match["key"], value=match["value"]))
     return rows
+
+
+def local_ports(text: str) -> int | None:
+    """How many local ports connections may use (net.ipv4.ip_local_port_range); None where the key is not among them.
+
+    >>> local_ports("net.ipv4.ip_local_port_range = 32768\\t60999\\n")
+    28232
+    """
+    for row in parse(text):
+        if row["key"] == "net.ipv4.ip_local_port_range":
+            low, _, high = row["value"].partition("\t")
+            return int(high) - int(low) + 1
+    return None

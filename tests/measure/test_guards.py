@@ -252,4 +252,4 @@ def test_the_idle_director_that_was_not_asked() -> None:
 
 def test_rows() -> None:
     (row,) = as_rows([judge("skew")])
-    assert set(row) == {"name", "verdict", "value", "limit", "text", "evidence"}
+    assert set(row) == {"name", "verdict", "value", "limit", "text", "evidence", "spoils"}

@@ -174,7 +174,8 @@ def test_the_load_notes_when_it_began_and_how_it_ended(shell: str, folder: Path)
     command = ["sh", "-c", 'printf "%s" "$1"; echo log >&2; date +%s%N > ran; sleep 0.1', "sh", "$(x) it's a * URL"]
     done = run(shell, load_script(str(folder), command, start_ns))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert names(folder) == ["ab.end", "ab.err", "ab.finished", "ab.rc", "ab.start", "ab.txt", "ran"]
+    made = ["ab.end", "ab.err", "ab.finished", "ab.rc", "ab.start", "ab.txt", "load.times", "ran"]
+    assert names(folder) == made
     began, ran, ended = (int((folder / name).read_text()) for name in ("ab.start", "ran", "ab.end"))
     assert start_ns <= began < ran < ended <= time.time_ns()
     assert abs(int((folder / "ab.finished").read_text()) - ran) < 100_000_000, "when the log had its last line"

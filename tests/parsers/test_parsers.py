@@ -20,6 +20,7 @@ from bmtlib.parsers import (
     ab_log,
     ab_tsv,
     arping,
+    clock,
     conntrack,
     ethtool,
     ethtool_flows,
@@ -29,16 +30,21 @@ from bmtlib.parsers import (
     ip_link,
     ip_vs_percpu,
     ipvsadm,
+    link_speed,
     lscpu,
     module_parameters,
     nft,
     nstat,
     proc_net,
+    processes,
+    qdisc,
+    shell_times,
     softirqs,
     softnet,
     ss,
     stat,
     sysctl,
+    thermal,
 )
 
 TESTS = Path(__file__).parents[1]
@@ -51,6 +57,7 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "ab_log": (ab_log.parse, "ab"),
     "ab_tsv": (ab_tsv.parse, "ab_tsv"),
     "arping": (arping.parse, "arping"),
+    "clock": (clock.parse, "clock"),
     "conntrack": (conntrack.parse, "conntrack"),
     "ethtool_channels": (ethtool.parse_channels, "ethtool"),
     "ethtool_coalesce": (ethtool_flows.parse_coalesce, "ethtool"),
@@ -72,12 +79,16 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "ipvsadm_rate": (ipvsadm.parse_rate, "ipvsadm"),
     "ipvsadm_stats": (ipvsadm.parse_stats, "ipvsadm"),
     "ipvsadm_timeouts": (ipvsadm.parse_timeouts, "ipvsadm"),
+    "link_speed": (link_speed.parse, "link_speed"),
     "lscpu": (lscpu.parse, "lscpu"),
     "nft_counters": (nft.parse, "nft"),
     "netdev": (proc_net.parse_dev, "netdev"),
     "nstat": (nstat.parse, "nstat"),
     "snmp": (proc_net.parse_snmp, "snmp"),
     "sockstat": (proc_net.parse_sockstat, "sockstat"),
+    "processes": (processes.parse, "processes"),
+    "qdisc": (qdisc.parse, "qdisc"),
+    "shell_times": (shell_times.parse, "times"),
     "softirqs": (softirqs.parse, "softirqs"),
     "softnet": (softnet.parse, "softnet"),
     "ss_listen": (ss.parse_listen, "ss"),
@@ -85,8 +96,9 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "stat": (stat.parse, "stat"),
     "stat_system": (stat.parse_system, "stat"),
     "sysctl": (sysctl.parse, "sysctl"),
+    "thermal": (thermal.parse, "thermal"),
 }
-JSON = {"haproxy_info", "haproxy_stat", "ip_link", "lscpu", "nft_counters", "nstat"}
+JSON = {"haproxy_info", "haproxy_stat", "ip_link", "lscpu", "nft_counters", "nstat", "qdisc"}
 
 # Where a text that ends between two lines cannot be told from a whole one, and why.
 UNSEEN_CUTS = {
@@ -107,9 +119,12 @@ UNSEEN_CUTS = {
     "ipvsadm_stats": "as many lines as there are servers",
     "netdev": "as many lines as there are interfaces",
     "snmp": "which counters there are depends on the kernel",
+    "link_speed": "as many lines as there are interfaces",
+    "processes": "as many lines as there are processes",
     "softnet": "as many lines as there are CPUs online",
     "ss_listen": "as many lines as there are sockets",
     "sysctl": "which keys there are depends on the kernel",
+    "thermal": "which files there are depends on the machine",
 }
 EMPTY_IS_VALID = {"ab_log": "ab -q says nothing when all goes well", "ab_partial": "ab was killed at once"}
 # (reader, text): pairs that are the same tool's output

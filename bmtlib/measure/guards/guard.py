@@ -13,6 +13,8 @@ class Guard:
     """`value` is what was judged, `limit` the nearest limit that it passed or kept; None where nothing was measured.
 
     `evidence`: the counters and raw files that prove it, as `host/file counter` (host `*`: each that has it).
+    `spoils`: measures (columns of `df_trials`, or "waits") that do not tell of the arm when the verdict is not ok;
+    empty: none in particular.
     """
 
     name: str
@@ -21,9 +23,18 @@ class Guard:
     limit: float | None
     text: str
     evidence: tuple[str, ...] = ()
+    spoils: tuple[str, ...] = ()
 
 
-def graded(name: str, value: float, mark: float, reject: float, text: str, evidence: tuple[str, ...] = ()) -> Guard:
+def graded(
+    name: str,
+    value: float,
+    mark: float,
+    reject: float,
+    text: str,
+    evidence: tuple[str, ...] = (),
+    spoils: tuple[str, ...] = (),
+) -> Guard:
     """A share that marks a case above one limit and rejects it above another.
 
     >>> graded("answers", 0.002, 0.001, 0.05, "of the requests failed").text
@@ -38,4 +49,5 @@ def graded(name: str, value: float, mark: float, reject: float, text: str, evide
         limit=round(limit, 6),
         text=f"{value:.2%} {text}",
         evidence=evidence,
+        spoils=spoils,
     )
