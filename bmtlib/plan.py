@@ -27,7 +27,8 @@ class Case:
 
     `id` names the case's folder; it starts with the block (from 1). `index` is its place in the plan (from 0).
     `engine` is `none` for the arm direct, and may be `auto`: which engine there is shows on the director.
-    `director` is what the case's lever and queues do to the director, over `tuning`. `digest` (SHA-256) is of all that
+    `tuning`: the set of profiles that all hosts are tuned to; `director` is what the case's lever and queues do to the
+    director over it. `digest` (SHA-256) is of all that
     decides what is measured, the content of the profiles too; equal ones in other blocks are repetitions.
     """
 
@@ -125,7 +126,7 @@ def rows(plan: Plan) -> list[dict[str, str]]:
             "arm": case.arm,
             "engine": case.engine,
             "threads": str(case.settings.threads) if isinstance(case.settings, ProxyArm) else "",
-            **{factor: str(case.levels.get(factor, "")) for factor in DIRECTOR_FACTORS if factor in varied},
+            **{name: str(case.levels.get(name, "")) for name in (*DIRECTOR_FACTORS, "tuning") if name in varied},
             "concurrency": str(case.load.concurrency),
             "ends after": f"{case.load.requests} requests" if case.load.requests else f"{case.load.seconds} s",
             "file size": level_text("file_size", case.load.file_size),
@@ -155,7 +156,7 @@ def _case(scenario: Scenario, block: int, index: int, arm: str, levels: dict[str
         levels=levels,
         load=load,
         settings=settings,
-        tuning=scenario.tuning,
+        tuning=str(levels.get("tuning", scenario.tuning)),
         queues=queues,
         lever=lever,
         director=director_tuning(scenario.levers[lever] if lever is not None else None, queues),

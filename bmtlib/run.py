@@ -48,9 +48,10 @@ def load(scenario: str, testbed: str = "netns", settings: Sequence[str] = (), *,
     check_names(found.probes)
     name = find_file("scenarios", scenario).stem
     texts = {"scenario.yml": to_yaml(found), "testbed.yml": to_yaml(bed)}
-    for role in ROLES:
-        if (profile := load_profile_set(found.tuning, role)) is not None:
-            texts[f"profiles/{found.tuning}-{role}.yml"] = to_yaml(profile)
+    for tuning in found.tunings:
+        for role in ROLES:
+            if (profile := load_profile_set(tuning, role)) is not None:
+                texts[f"profiles/{tuning}-{role}.yml"] = to_yaml(profile)
     plan = make_knee_plan(found, bed) if search else make_plan(found, bed)
     return Loaded(name=name, plan=plan, texts=texts, choice=choice)
 

@@ -53,7 +53,7 @@ def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
         console.print(_table(f"{host}, {when}", columns, table))
     left = [(step.host, step.what, step.then or "-", step.reason) for step in steps if not step.done]
     if left:
-        title = f"Settings of the profile '{scenario.tuning}' that these hosts cannot have"
+        title = f"Settings of the profile '{' and '.join(scenario.tunings)}' that these hosts cannot have"
         console.print(_table(title, ["host", "what", "wanted", "why not"], left))
     hosts = f"1 director, {scenario.webs} web hosts, {scenario.clients} clients on testbed {plan.testbed.kind}"
     console.print(Text(f"{hosts}; {_size(plan)}; digest {plan.digest[:12]}"))

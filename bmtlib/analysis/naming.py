@@ -21,12 +21,14 @@ _SCALES = ("file_size_bytes", "concurrency")
 def level(column: str, value: Any) -> str:
     """A level as words.
 
-    >>> level("file_size_bytes", 5120), level("threads", 2), level("keepalive", True), level("queues", 1)
-    ('5 KiB', '2 threads', 'keep-alive', '1 queue')
+    >>> level("file_size_bytes", 5120), level("threads", 2), level("keepalive", True), level("tuning", "seed")
+    ('5 KiB', '2 threads', 'keep-alive', 'seed tuning')
     """
     if column == "keepalive":
         return "keep-alive" if value else "no keep-alive"
     text = level_text(_FACTOR[column], value)
+    if column == "tuning":
+        return f"{text} tuning"
     if column in ("threads", "queues"):
         return f"{text} {column.removesuffix('s') if text == '1' else column}"
     return f"concurrency {text}" if column == "concurrency" else text

@@ -33,7 +33,7 @@ _FROM_AB = (
 )
 
 
-_FROM_RECORD = ("arm", "kind", "engine", "block", "index", "threads", *DIRECTOR_FACTORS, "status")
+_FROM_RECORD = ("arm", "kind", "engine", "block", "index", "threads", *DIRECTOR_FACTORS, "tuning", "status")
 
 
 def read_records(raw: Raw) -> dict[str, Row]:
@@ -53,7 +53,7 @@ def read_records(raw: Raw) -> dict[str, Row]:
                 record["status"] = "unreadable"
         record["settings"] = planned.get("settings", {})
         record["threads"] = planned.get("settings", {}).get("threads")
-        record |= {factor: planned.get(factor) for factor in DIRECTOR_FACTORS}
+        record |= {factor: planned.get(factor) for factor in (*DIRECTOR_FACTORS, "tuning")}
         records[case_id] = record
     return records
 
@@ -66,7 +66,8 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
         rows.append(
             {
                 **{key: record.get(key) for key in _FROM_RECORD},
-                **{key: record.get(key) for key in ("start_epoch_s", "end_epoch_s", "window_s", "skew_ms")},
+                **{key: record.get(key) for key in ("start_epoch_s", "end_epoch_s", "window_s")},
+                **{key: record.get(key) for key in ("skew_ms", "skew_p99_ms", "late_ms")},
                 **{key: requests.get(key) for key in ("sent", "completed", "failed", "cut_off", "opened")},
                 "case": case_id,
                 "error": error.get("what"),

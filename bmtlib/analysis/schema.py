@@ -21,6 +21,7 @@ FACTOR_COLUMNS = {
     "threads": "threads",
     "queues": "queues",
     "lever": "lever",
+    "tuning": "tuning",
 }
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -37,6 +38,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "threads": _MAYBE,
         "queues": _MAYBE,
         "lever": _TEXT,
+        "tuning": _TEXT,
         "status": _TEXT,
         "error": _TEXT,
         "load_requests": _MAYBE,
@@ -45,6 +47,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "end_epoch_s": _REAL,
         "window_s": _REAL,
         "skew_ms": _REAL,
+        "skew_p99_ms": _REAL,
+        "late_ms": _REAL,
         "sent": _MAYBE,
         "completed": _MAYBE,
         "failed": _MAYBE,
@@ -70,6 +74,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "rc": _MAYBE,
         "concurrency": _MAYBE,
         "start_epoch_s": _REAL,
+        "begun_epoch_s": _REAL,
         "duration_s": _REAL,
         "completed": _MAYBE,
         "failed": _MAYBE,

@@ -20,13 +20,13 @@ from bmtlib.params.units import size_text
 def df_seed_form(tables: Tables) -> pd.DataFrame:
     """The seed study's table, one row per arm and levels, medians over blocks.
 
-    Arm (with its lever and queues), Thread (missing where there is no such setting), Concurrency, Total Requests (of
-    one case), File Size, Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a client waited,
-    which Latency is not.
+    Arm (with its lever, queues and tuning), Thread (missing where there is no such setting), Concurrency, Total
+    Requests (of one case), File Size, Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a
+    client waited, which Latency is not.
     """
     trials = df_trials(tables).drop(columns=["threads", "file_size_bytes"], errors="ignore")
     trials = trials.merge(tables.cases[["case", "threads", "file_size_bytes"]], on="case")
-    rows, own = [], [FACTOR_COLUMNS[name] for name in DIRECTOR_FACTORS if FACTOR_COLUMNS[name] in tables.factors]
+    rows, own = [], [name for name in (*DIRECTOR_FACTORS, "tuning") if FACTOR_COLUMNS[name] in tables.factors]
     for _, group in trials.groupby(keys(tables), dropna=False, sort=False):
         rate, first = group["requests_per_s"].median(), group.iloc[0]
         rows.append(

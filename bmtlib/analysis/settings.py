@@ -14,7 +14,7 @@ from bmtlib.analysis.trials import df_trials, keys, once
 from bmtlib.stats import estimate, paired_ratio, verdict
 
 # Factors that are settings of the director or of what runs on it.
-SETTINGS = ("threads", "queues", "lever")
+SETTINGS = ("threads", "queues", "lever", "tuning")
 MEASURES = ("requests_per_s", "wait_p99_ms", "lost_per_1000")
 
 

@@ -37,7 +37,8 @@ class Tables:
     """A run in tables. Columns and types are in `schema.COLUMNS`; counts are growth from before the load to after it.
 
     run: run.json. factors: columns of `cases` that the scenario varies. arms: their names, in the scenario's order.
-    claims: what the scenario says that may be wrong. levers: levels of the factor `lever`, in the scenario's order.
+    claims: what the scenario says that may be wrong. levers, tunings: levels of the factors `lever` and
+        `tuning`, in the scenario's order.
     cpus_needed: CPUs that the director needs for the scenario's question. search: what `bmt knee` searched, if it did
 
     cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, left out, "not run", "not
@@ -77,6 +78,7 @@ class Tables:
     arms: tuple[str, ...]
     claims: tuple[Claim, ...]
     levers: tuple[str, ...]
+    tunings: tuple[str, ...]
     cpus_needed: int
     search: Knee | None
     cases: pd.DataFrame
@@ -124,17 +126,18 @@ def read_tables(run: RunDir) -> Tables:
         factors=tuple(column for factor, column in FACTOR_COLUMNS.items() if factor in varied),
         arms=tuple(plan["scenario"]["arms"]),
         claims=tuple(map(Claim.model_validate, plan["scenario"].get("claims", []))),
-        levers=_levers(plan["scenario"]),
+        levers=_levels(plan["scenario"], "lever"),
+        tunings=_levels(plan["scenario"], "tuning"),
         cpus_needed=plan["scenario"].get("director_cpus", 1),
         search=Knee.model_validate(plan["scenario"]["knee"]) if plan.get("search") == "knee" else None,
         **frames,
     )
 
 
-def _levers(scenario: dict[str, Any]) -> tuple[str, ...]:
+def _levels(scenario: dict[str, Any], factor: str) -> tuple[str, ...]:
     """In the scenario's order, of the product or of the chosen combinations."""
-    chosen = [levels["lever"] for levels in scenario.get("combinations", []) if "lever" in levels]
-    return tuple(dict.fromkeys([*scenario.get("factors", {}).get("lever", ()), *chosen]))
+    chosen = [levels[factor] for levels in scenario.get("combinations", []) if factor in levels]
+    return tuple(dict.fromkeys([*scenario.get("factors", {}).get(factor, ()), *chosen]))
 
 
 def _build(run: RunDir) -> dict[str, pd.DataFrame]:

@@ -44,15 +44,17 @@ def done(tables: Tables) -> pd.DataFrame:
 
 def arranged(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
     """Rows in the order in which arms and levels are shown."""
-    arms, levers = ({name: place for place, name in enumerate(names)} for names in (tables.arms, tables.levers))
+    arms = {name: place for place, name in enumerate(tables.arms)}
     order = table.assign(
         _kind=[KINDS.index(kind) if kind in KINDS else len(KINDS) for kind in table["kind"]],
         _arm=[arms.get(arm, len(arms)) for arm in table["arm"]],
     )
     by = ["_kind", "_arm", *tables.factors, *(["block"] if "block" in table else [])]
-    if "lever" in by:  # its levels have an order that is not that of their names
-        order = order.assign(_lever=[levers.get(name, len(levers)) for name in table["lever"].fillna("")])
-        by[by.index("lever")] = "_lever"
+    for factor, names in (("lever", tables.levers), ("tuning", tables.tunings)):
+        if factor in by:  # its levels have an order that is not that of their names
+            places = {name: place for place, name in enumerate(names)}
+            order[f"_{factor}"] = [places.get(name, len(places)) for name in table[factor].fillna("")]
+            by[by.index(factor)] = f"_{factor}"
     return order.sort_values(by, kind="stable")[list(table.columns)].reset_index(drop=True)
 
 

@@ -24,8 +24,13 @@ class InPlace:
         self.not_applied: list[dict[str, Any]] = []
 
     def put(self) -> None:
-        """The director's tuning of this case, then its arm: on web hosts first, since the director sends them work."""
+        """The case's tuning, if another is in force; then that of the director alone, then its arm: on web hosts first,
+        since the director sends them work.
+
+        The tuning stays for the next case, which may have the same.
+        """
         case, session = self._case, self._session
+        session.tune(case.tuning)
         director = session.lab.director
         changes, skipped = case_tuning(case, director, session.hardware)
         self._apply(director, changes)

@@ -57,7 +57,8 @@ def check_limits(
     for case in plan.cases:
         if case.id in left_out:
             continue
-        most = max(spread(case.load.concurrency, plan.scenario.clients))
+        clients = case.load.clients(plan.scenario.clients)
+        most = max(spread(case.load.concurrency, clients))
         limits = {
             "ab's largest -c": ab_concurrency,
             "the hard limit of open files (ulimit -Hn), less what ab needs itself": nofile - _SPARE_FILES,
@@ -65,7 +66,7 @@ def check_limits(
         }
         for name, limit in limits.items():
             if most > limit:
-                text = f"concurrency {case.load.concurrency} over {plan.scenario.clients} clients is {most} for one"
+                text = f"concurrency {case.load.concurrency} over {clients} clients is {most} for one"
                 problems[f"{text}; {name} is {limit}"] = None
         if isinstance(case.settings, ProxyArm):
             try:

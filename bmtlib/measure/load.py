@@ -56,8 +56,10 @@ def client_loads(
 ) -> list[ClientLoad]:
     """The parts of all clients. Arm `direct`: client i asks web host i modulo their number; else all ask the VIP.
 
-    `shares`: connections of each client, where they are not all alike.
+    Of clients that the load does not need there is none. `shares`: connections of each client, where they are not all
+    alike.
     """
+    clients = clients[: load.clients(len(clients))]
     targets = list(webs.values()) if kind == "direct" else [vip]
     path = file_name(int(load.file_size))
     requests: Sequence[int | None] = [None] * len(clients)

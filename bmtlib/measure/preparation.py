@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from bmtlib.hosts.facts import Facts
@@ -25,16 +25,57 @@ from bmtlib.setup.vip import director_vip, web_vip
 _BROUGHT = {"module ip_vs": lvs.KEYS, "module nf_conntrack": "net.netfilter."}
 
 
-def preparation(
-    host: Host, plan: Plan, profile: Profile | None, facts: Facts, system: System | None, *, lasting: bool
-) -> tuple[list[Change], list[NotApplied]]:
-    """What is to be installed, tuning, openings for the service, the VIP, nginx.
+Wishes = tuple[list[Change], list[NotApplied]]
 
-    `system`: of the user's own hosts; a lab's has all it needs. With `lasting` the tuning is to outlive a reboot.
+
+def preparation(
+    host: Host,
+    plan: Plan,
+    profiles: Mapping[str, Profile | None],
+    facts: Facts,
+    system: System | None,
+    *,
+    lasting: bool,
+) -> tuple[Wishes, dict[str, Wishes]]:
+    """What is to be installed, tuning, openings for the service, the VIP, nginx; and what of it depends on the tuning.
+
+    `profiles` of this host's role by set. With one set all is in the first part. With several there is a second part,
+    by set: the tuning, and nginx, which counts on it. `system`: of the user's own hosts; a lab's has all it needs. With
+    `lasting` the tuning is to outlive a reboot.
     """
+    installed = _installed(host, plan, profiles.values(), system)
+    needed = _needed(host, plan, facts, system)
+    tuned = {
+        name: _tuned(host, profile, facts, system, name=f"{name}-{host.role}", installed=installed[0], lasting=lasting)
+        for name, profile in profiles.items()
+    }
+    nginx = {name: _nginx(host, plan, profile, facts, system) for name, profile in profiles.items()}
+    if len(profiles) == 1:
+        return _joined(installed, *tuned.values(), needed, *((changes, []) for changes in nginx.values())), {}
+    ours = {change.what for change in (*installed[0], *needed[0])}  # stays as the test itself needs it
+    return _joined(installed, needed), {
+        name: (
+            [
+                replace(change, profile=f"{name}-{host.role}")
+                for change in (*changes, *nginx[name])
+                if change.what not in ours
+            ],
+            [replace(item, profile=f"{name}-{host.role}") for item in skipped],
+        )
+        for name, (changes, skipped) in tuned.items()
+    }
+
+
+def _joined(*wishes: Wishes) -> Wishes:
+    return [change for changes, _ in wishes for change in changes], [item for _, skipped in wishes for item in skipped]
+
+
+def _needed(host: Host, plan: Plan, facts: Facts, system: System | None) -> Wishes:
+    """Openings for the service, the VIP, what the arms need of a director."""
     network = plan.testbed.network
     vip, present = str(network.vip), facts.addresses
-    changes, skipped = _tuned(host, plan, profile, facts, system, lasting=lasting)
+    changes: list[Change] = []
+    skipped: list[NotApplied] = []
     if system is not None:
         tls_port = next((arm.tls.port for arm in _proxies(plan) if arm.tls), None) if host.role == "director" else None
         opened, closed = opening_changes(
@@ -53,39 +94,54 @@ def preparation(
         changes += director_vip(host.name, vip, host.interfaces["front"], facts.sysctls(), present=present)
     if host.role == "web":
         changes += web_vip(host.name, vip, facts.sysctls(), present=present)
-        changes += nginx_changes(
-            host.name,
-            (profile.nginx if profile else None) or Nginx(),
-            file_sizes=[PROOF_BYTES, *(int(case.load.file_size) for case in plan.cases)],
-            port=network.port,
-            nofile=facts.nofile,
-            work=WORK,
-            user="root",
-            cpus=host.cpus,
-            config_before=facts.nginx_conf,
-            system=system,
-        )
     return changes, skipped
 
 
+def _nginx(host: Host, plan: Plan, profile: Profile | None, facts: Facts, system: System | None) -> list[Change]:
+    if host.role != "web":
+        return []
+    return nginx_changes(
+        host.name,
+        (profile.nginx if profile else None) or Nginx(),
+        file_sizes=[PROOF_BYTES, *(int(case.load.file_size) for case in plan.cases)],
+        port=plan.testbed.network.port,
+        nofile=facts.nofile,
+        work=WORK,
+        user="root",
+        cpus=host.cpus,
+        config_before=facts.nginx_conf,
+        system=system,
+    )
+
+
+def _installed(host: Host, plan: Plan, profiles: Iterable[Profile | None], system: System | None) -> Wishes:
+    if system is None:
+        return [], []
+    needs: frozenset[str] = frozenset()
+    for profile in profiles:
+        needs |= needs_of(plan, profile, system, namespace=host.namespace)
+    ports = {plan.testbed.network.port, *(arm.tls.port for arm in _proxies(plan) if arm.tls)}
+    found = install_changes(host.name, host.role, system, needs=needs, namespace=host.namespace, ports=sorted(ports))
+    return list(found[0]), list(found[1])
+
+
 def _tuned(
-    host: Host, plan: Plan, profile: Profile | None, facts: Facts, system: System | None, *, lasting: bool
-) -> tuple[list[Change], list[NotApplied]]:
-    """What is to be installed, and the profile's settings."""
-    name = f"{plan.scenario.tuning}-{host.role}"
+    host: Host,
+    profile: Profile | None,
+    facts: Facts,
+    system: System | None,
+    *,
+    name: str,
+    installed: Iterable[Change],
+    lasting: bool,
+) -> Wishes:
+    """The settings of the profile `name`."""
     changes: list[Change] = []
     skipped: list[NotApplied] = []
-    if system is not None:
-        needs = needs_of(plan, profile, system, namespace=host.namespace)
-        ports = {plan.testbed.network.port, *(arm.tls.port for arm in _proxies(plan) if arm.tls)}
-        found = install_changes(
-            host.name, host.role, system, needs=needs, namespace=host.namespace, ports=sorted(ports)
-        )
-        changes, skipped = list(found[0]), list(found[1])
     if profile is None:
         return changes, skipped
     tuned, cannot = tuning_changes(host, profile, facts.settings, proxy=proxy_cpus(None, host.cpus))
-    come = _with_modules(host, profile, cannot, changes)
+    come = _with_modules(host, profile, cannot, installed)
     cannot = [item for item in cannot if item.key not in {change.what.removeprefix("sysctl ") for change in come}]
     changes += [replace(change, profile=name) for change in (*tuned, *come)]
     skipped += cannot

@@ -47,6 +47,17 @@ def preview(plan: Plan, ready: Ready) -> list[Step]:
                 for host in session.lab.role(role)
             }
             steps += _together(planned)
+        for tuning in plan.scenario.factors.get("tuning", ()):
+            for role in ("client", "web", "director"):
+                names = [host.name for host in session.lab.role(role) if host.name in session.tunings]
+                when = f"tuning {tuning}"
+                wishes = {name: session.tunings[name][tuning] for name in names}
+                steps += _together(
+                    {
+                        name: [*(_step(change, when) for change in changes), *(_left(wish, when) for wish in skipped)]
+                        for name, (changes, skipped) in wishes.items()
+                    }
+                )
         left_out = unreachable_levels(plan, director_cpus=ready.director_cpus, max_queues=session.lab.queues)
         for when, case in _tunings([case for case in plan.cases if case.id not in left_out]).items():
             changes, skipped = case_tuning(case, session.lab.director, session.hardware)

@@ -73,7 +73,7 @@ def check(plan: Plan, *, tell: Tell = lambda _: None) -> Ready:
         director_nofile=doctor.nofile_limit() if vcpus is None else GUEST_NOFILE,
         nofile=doctor.nofile_limit(),
         ab_concurrency=doctor.ab_concurrency_limit(),
-        ports=_client_ports(plan.scenario.tuning),
+        ports=_client_ports(plan),
         max_queues=vcpus if plan.testbed.vm.queues == "auto" else plan.testbed.vm.queues if vcpus else None,
     )
     if plan.testbed.kind == "vm":
@@ -81,14 +81,18 @@ def check(plan: Plan, *, tell: Tell = lambda _: None) -> Ready:
     return ready
 
 
-def _client_ports(tuning: str) -> int | None:
-    """Local ports that the tuning profile gives a client, None when it leaves the kernel's range."""
-    profile = load_profile_set(tuning, "client")
-    setting = profile.sysctl.get("net.ipv4.ip_local_port_range") if profile else None
-    if setting is None:
-        return None
-    first, last = str(setting.value).split()
-    return int(last) - int(first) + 1
+def _client_ports(plan: Plan) -> int | None:
+    """The fewest local ports that a tuning of the plan gives a client, None when one leaves the kernel's range."""
+    fewest = None
+    for tuning in plan.scenario.tunings:
+        profile = load_profile_set(tuning, "client")
+        setting = profile.sysctl.get("net.ipv4.ip_local_port_range") if profile else None
+        if setting is None:
+            return None
+        first, last = str(setting.value).split()
+        ports = int(last) - int(first) + 1
+        fewest = ports if fewest is None else min(fewest, ports)
+    return fewest
 
 
 def _check_fleet(plan: Plan, tell: Tell) -> Ready:
@@ -115,7 +119,7 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
     means = each(fleet.role("client"), lambda host: _means(host, systems[host.name], plan))
     ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
     for load in {case.load.concurrency: case.load for case in plan.cases}.values():
-        share(load.concurrency, list(means.values()))
+        share(load.concurrency, list(means.values())[: load.clients(len(means))])
     check_limits(
         plan,
         director_cpus=ready.director_cpus,
@@ -142,7 +146,7 @@ def _look(host: Host) -> System:
 
 
 def _means(host: Host, has: System, plan: Plan) -> ClientMeans:
-    ports = _client_ports(plan.scenario.tuning)
+    ports = _client_ports(plan)
     if "ab" not in has.programs:  # it will be installed: this is the least that a build of it can
         return ClientMeans(
             host=host.name,

@@ -126,6 +126,7 @@ class Run:
         self.before = folder.run_json()
         self.todo = {case.id for case in resume.missing(folder, plan)}
         self.refused = False  # what is there stays as it is
+        self.place = ""  # in the folder, of what the hosts were before this session, and what it changed
 
     def run(self) -> dict[str, Any]:
         fields: dict[str, Any] = {"status": "done", "error": None}
@@ -209,6 +210,7 @@ class Run:
         try:
             self._record(session)
             self._run_cases_on(session)
+            session.record_changes(folder, self.place)
             if ready.fleet and asked["keep"]:
                 session.settle()
         finally:
@@ -244,7 +246,8 @@ class Run:
             except InputError:
                 self.refused = True
                 raise
-            session.record(folder, place=f"sessions/{len(self.before['sessions']) + 1}/")
+            self.place = f"sessions/{len(self.before['sessions']) + 1}/"
+            session.record(folder, self.place)
         folder.event("testbed", "done")
 
     def _run_cases_on(self, session: Session) -> None:

@@ -14,7 +14,7 @@ from bmtlib.hosts.hardware import gather_hardware
 from bmtlib.hosts.host import WORK, Host, each
 from bmtlib.measure.arms import arm_changes, check_web_kernels, engine_of
 from bmtlib.measure.capacity import share
-from bmtlib.measure.preparation import has_lvs, preparation
+from bmtlib.measure.preparation import Wishes, has_lvs, preparation
 from bmtlib.measure.probes import select
 from bmtlib.measure.ready import Ready, look_again
 from bmtlib.measure.scripts import probe_script
@@ -39,6 +39,7 @@ class Session:
     """Hosts ready for cases. A context manager; leaving it takes the testbed down, or gives the user's hosts back.
 
     `changes` and `not_applied` are by host: what was done to it, and which wishes of the tuning profile it cannot have.
+    What depends on the factor `tuning` stands in `tunings`, by host and set, and is done by `tune`.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Session:
         """
         self.plan, self.ready, self.run_id, self.resumed = plan, ready, run_id, resumed
         self.prepare, self.keep, self.take_over = prepare, keep, take_over
-        self.profiles: dict[str, Profile | None] = {
-            role: load_profile_set(plan.scenario.tuning, role) for role in ROLES
+        self.profiles: dict[str, dict[str, Profile | None]] = {
+            role: {tuning: load_profile_set(tuning, role) for tuning in plan.scenario.tunings} for role in ROLES
         }
+        self.tuning = ""  # that is in force, where cases differ in it
+        self.tunings: dict[str, dict[str, Wishes]] = {}
         self.custody: Custody | None = None
         self.kept = False
         self.left: dict[str, str] = {}  # hosts that could not be rolled back, and why
@@ -104,14 +107,39 @@ class Session:
         self.facts = each(hosts, self._gather)
         check_web_kernels(self.plan.scenario.arms.values(), lab.role("web"))
         prepared = each(hosts, self._wishes)
-        self.changes = {name: changes for name, (changes, _) in prepared.items()}
-        self.not_applied = {name: skipped for name, (_, skipped) in prepared.items()}
+        self.changes = {name: changes for name, ((changes, _), _) in prepared.items()}
+        self.not_applied = {name: skipped for name, ((_, skipped), _) in prepared.items()}
+        self.tunings, self.tuning = {name: tunings for name, (_, tunings) in prepared.items() if tunings}, ""
         if self.prepare:
             refused = good(every(hosts, lambda host: host.apply(self.changes[host.name])))
             for name, more in refused.items():
-                self.not_applied[name] += more
-                gone = {item.key for item in more}
-                self.changes[name] = [change for change in self.changes[name] if change.what not in gone]
+                self.changes[name] = _without(self.changes[name], self.not_applied[name], more)
+            self._tune(lab, self.plan.cases[0].tuning)
+
+    def tune(self, tuning: str) -> None:
+        """Bring all hosts from the tuning in force to this one, if they differ.
+
+        On all hosts at once; nginx is stopped first and started last, for its sockets keep what was in force when they
+        began to listen.
+        """
+        if self.tunings and tuning != self.tuning:
+            self._tune(self.lab, tuning)
+
+    def _tune(self, lab: Bed, tuning: str) -> None:
+        if not self.tunings:
+            return
+        before, self._hardware = self.tuning, None
+        self.tuning = "between two"  # what follows may break off
+
+        def switch(host: Host) -> list[NotApplied]:
+            if before:
+                host.undo(self.tunings[host.name][before][0])
+            return host.apply(self.tunings[host.name][tuning][0])
+
+        for name, more in good(every(lab.hosts.values(), switch)).items():
+            changes, skipped = self.tunings[name][tuning]
+            changes[:] = _without(changes, skipped, more)
+        self.tuning = tuning
 
     def _gather(self, host: Host) -> Facts:
         """LVS counts as there where its kernel module will be, once the host is prepared."""
@@ -119,7 +147,7 @@ class Session:
         lvs = system is not None and has_lvs(system, host.namespace)
         return replace(facts, ip_vs=facts.ip_vs or lvs)
 
-    def _wishes(self, host: Host) -> tuple[list[Change], list[NotApplied]]:
+    def _wishes(self, host: Host) -> tuple[Wishes, dict[str, Wishes]]:
         return preparation(
             host,
             self.plan,
@@ -153,8 +181,7 @@ class Session:
             raise MachineError(_not_given_back(left), todo=f"bmt rollback {self.run_id} --testbed ...")
 
     def _sysctl_keys(self, role: str) -> list[str]:
-        profile = self.profiles[role]
-        return list(profile.sysctl) if profile else []
+        return [key for profile in self.profiles[role].values() if profile for key in profile.sysctl]
 
     def settle(self) -> None:
         """What was done to the user's hosts is meant to stay."""
@@ -169,7 +196,8 @@ class Session:
 
     def shares(self, load: Load) -> list[int] | None:
         """Connections of each client, by what it can hold; None where all are alike."""
-        return share(load.concurrency, list(self.ready.means.values())) if self.ready.means else None
+        means = list(self.ready.means.values())
+        return share(load.concurrency, means[: load.clients(len(means))]) if means else None
 
     def arm_changes(self, arm: Arm, engine: str) -> dict[str, list[Change]]:
         """Changes by host that put an arm in place, beyond what the hosts are prepared with. Web hosts come first."""
@@ -183,7 +211,10 @@ class Session:
             network=self.plan.testbed.network,
             system=self.ready.systems.get(director.name),
         )
-        there = {name: {change.what for change in changes} for name, changes in self.changes.items()}
+        there = {
+            name: {change.what for change in (*changes, *self._tuned(name)[0])}
+            for name, changes in self.changes.items()
+        }
         names = sorted(found, key=lambda name: name == director.name)
         return {name: [it for it in found[name] if it.what not in there[name]] for name in names}
 
@@ -212,6 +243,10 @@ class Session:
             for host in self.lab.hosts.values()
         ]
 
+    def _tuned(self, name: str) -> Wishes:
+        """What the tuning in force is on a host, where cases differ in it."""
+        return self.tunings.get(name, {}).get(self.tuning, ([], []))
+
     def record(self, folder: RunDir, place: str = "") -> None:
         """Write facts/ and changes/ of every host, below `place`, and the probes that are taken once."""
 
@@ -235,16 +270,26 @@ class Session:
         each(self.lab.hosts.values(), once)
         for name, facts in self.facts.items():
             folder.write_json(f"{place}facts/{name}.json", asdict(facts))
+        self.record_changes(folder, place)
+
+    def record_changes(self, folder: RunDir, place: str = "") -> None:
+        """Write changes/ of every host, of all tunings. Again at the end: a host may have refused a later one."""
+        for name, changes in self.changes.items():
+            tunings = self.tunings.get(name, {}).values()
+            applied = [*changes, *(change for wanted, _ in tunings for change in wanted)]
+            skipped = [*self.not_applied[name], *(item for _, items in tunings for item in items)]
             folder.write_json(
                 f"{place}changes/{name}.json",
                 {
-                    "applied": [change_row(change) for change in self.changes[name]],
-                    "not_applied": [asdict(item) for item in self.not_applied[name]],
+                    "applied": [change_row(change) for change in applied],
+                    "not_applied": [asdict(item) for item in skipped],
                 },
             )
 
     def sound(self) -> bool:
-        """Whether every host can still be entered and no web host's nginx has gone."""
+        """Whether every host can still be entered, no web host's nginx has gone, and no change of tuning broke off."""
+        if any(self.tuning not in tunings for tunings in self.tunings.values()):
+            return False
 
         def check(host: Host) -> bool:
             test = "kill -0 $(cat /run/nginx.pid)" if host.role == "web" else "true"
@@ -275,6 +320,13 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _without(changes: list[Change], skipped: list[NotApplied], refused: list[NotApplied]) -> list[Change]:
+    """`changes` without those that were refused, which go to `skipped`."""
+    skipped += refused
+    gone = {item.key for item in refused}
+    return [change for change in changes if change.what not in gone]
 
 
 def _not_given_back(left: dict[str, str]) -> str:

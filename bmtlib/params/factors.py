@@ -52,6 +52,12 @@ class Factors(TypedDict, total=False):
             "interfaces have no queues to choose, the CPUs that RPS gives packets to. Not for arms of kind direct."
         ),
     ]
+    tuning: Annotated[
+        _Levels[Slug],
+        Field(
+            description="Varies `tuning`, the sets of profiles that all hosts are tuned to, e.g. [seed, recommended]."
+        ),
+    ]
     lever: Annotated[
         _Levels[Slug],
         Field(description="Varies the director's settings: names under `levers`. Not for arms of kind direct."),
@@ -68,6 +74,7 @@ class Combination(TypedDict, total=False):
     keepalive: Annotated[bool, Field(description="Level of load.keepalive.")]
     threads: Annotated[Threads, Field(description="Level of the threads of the arms of kind proxy.")]
     queues: Annotated[Queues, Field(description="Level of the director's receive queues.")]
+    tuning: Annotated[Slug, Field(description="Level of `tuning`: a set of profiles.")]
     lever: Annotated[Slug, Field(description="Name under `levers`.")]
 
 

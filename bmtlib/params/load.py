@@ -13,7 +13,7 @@ _INT_MAX = 2**31 - 1
 
 
 class Load(Params):
-    """What all clients together ask for in one case. One of `requests` and `seconds` says when it ends."""
+    """What all clients together ask for in one case. One of `requests`, `seconds` and `rounds` says when it ends."""
 
     engine: Literal["ab"] = Field(
         default="ab", description="The load generator: ab is Apache Bench, as in the seed study."
@@ -24,6 +24,18 @@ class Load(Params):
     )
     seconds: int | None = Field(
         default=None, ge=1, le=86_400, description="End after this time (ab -t, which knows whole seconds only)."
+    )
+    rounds: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="End after so many requests for each of the connections: the study's total is 3 x concurrency.",
+    )
+    per_client: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Connections of one client: as many clients take part as the concurrency needs; null: all.",
     )
     warmup_seconds: int = Field(
         default=1, ge=0, le=3600, description="Load before the measurement, not counted; 0 for none."
@@ -39,10 +51,21 @@ class Load(Params):
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
-        if (self.requests is None) == (self.seconds is None):
-            found = "neither" if self.requests is None else "both; write null for the one that shall not count"
-            raise rules_broken([((), f"needs exactly one of 'requests' and 'seconds', found {found}")])
+        ends = [name for name in ("requests", "seconds", "rounds") if getattr(self, name) is not None]
+        if ends == ["requests", "rounds"] and self.requests == (self.rounds or 0) * self.concurrency:
+            ends = ["rounds"]  # of a case, where all is spelt out
+        if len(ends) != 1:
+            found = f"{' and '.join(ends)}; write null for what shall not count" if ends else "none"
+            raise rules_broken([((), f"needs exactly one of 'requests', 'seconds' and 'rounds', found {found}")])
         if self.requests is not None and self.concurrency > self.requests:
             why = f"{self.concurrency} is more than the {self.requests} requests: ab refuses that"
             raise rules_broken([(("concurrency",), why)])
         return self
+
+    def clients(self, there: int) -> int:
+        """How many of the clients that are there take part.
+
+        >>> Load(concurrency=30_000, rounds=3, per_client=1000).clients(200)
+        30
+        """
+        return there if self.per_client is None else min(there, -(-self.concurrency // self.per_client))

@@ -56,9 +56,17 @@ def load_scenario(wish: str | Path, settings: Sequence[str] = ()) -> Scenario:
     """A scenario by name or path. `settings` are `--set` texts. Raises one InputError with a line for every error."""
     document = apply_settings(_read(find_file("scenarios", wish)), settings)
     scenario, errors = check(document, Scenario)
-    if scenario is not None and scenario.tuning not in profile_sets():
-        why = f"no such set of profiles; {closest(scenario.tuning, profile_sets())}"
-        errors = document.error_lines([(("tuning",), why)])
+    if scenario is not None:
+        wishes: list[tuple[tuple[str | int, ...], str]] = [(("tuning",), scenario.tuning)]
+        wishes += [(("factors", "tuning", i), level) for i, level in enumerate(scenario.factors.get("tuning", ()))]
+        wishes += [(("combinations", i), it["tuning"]) for i, it in enumerate(scenario.combinations) if "tuning" in it]
+        errors = document.error_lines(
+            [
+                (where, f"no such set of profiles; {closest(name, profile_sets())}")
+                for where, name in wishes
+                if name not in profile_sets()
+            ]
+        )
     raise_errors(errors)
     assert scenario is not None
     return scenario

@@ -131,9 +131,7 @@ class Scenario(Params):
             for name, arm in self.arms.items()
             if name in KINDS and arm.kind != name
         ]
-        breaches += [
-            (("load", "concurrency"), why) for why in _too_few_connections(self.load.concurrency, self.clients)
-        ]
+        breaches += [(("load", "concurrency"), why) for why in _misfits(self.load, self.load.concurrency, self.clients)]
         breaches += [
             (("arms", name, "weights"), f"needs one for each of the {self.webs} web hosts, found {len(arm.weights)}")
             for name, arm in self.arms.items()
@@ -168,7 +166,7 @@ class Scenario(Params):
                     except ValidationError as error:
                         why += [detail["msg"] for detail in error.errors()]
                 if factor == "concurrency":
-                    why += _too_few_connections(level, self.clients)
+                    why += _misfits(self.load, level, self.clients)
                 breaches += [(("factors", factor, i), text) for text in dict.fromkeys(why)]
         return breaches
 
@@ -201,7 +199,7 @@ class Scenario(Params):
                 except ValidationError as error:
                     why += [detail["msg"] for detail in error.errors()]
             if "concurrency" in levels:
-                why += _too_few_connections(levels["concurrency"], self.clients)
+                why += _misfits(self.load, levels["concurrency"], self.clients)
             breaches += [(("combinations", i), text) for text in dict.fromkeys(why)]
         return breaches
 
@@ -256,13 +254,19 @@ class Scenario(Params):
         if self.load.seconds is None:
             found.append((("knee",), "needs a load that ends after a time: `load.seconds`"))
         if self.knee.vary == "concurrency":
-            found += [(("knee", "lowest"), why) for why in _too_few_connections(self.knee.lowest, self.clients)]
+            found += [(("knee", "lowest"), why) for why in _misfits(self.load, self.knee.lowest, self.clients)]
         for key in ("lowest", "highest"):
             try:
                 resolve(self.load, next(iter(self.arms.values())), {self.knee.vary: getattr(self.knee, key)})
             except ValidationError as error:
                 found += [(("knee", key), detail["msg"]) for detail in error.errors()]
         return found
+
+    @property
+    def tunings(self) -> tuple[str, ...]:
+        """The sets of profiles that its cases need."""
+        chosen = [levels["tuning"] for levels in self.combinations if "tuning" in levels]
+        return tuple(dict.fromkeys((*self.factors.get("tuning", ()), *chosen))) or (self.tuning,)
 
     def _case_breaches(self) -> list[Breach]:
         levels: Mapping[str, Any] = self.factors
@@ -279,10 +283,15 @@ class Scenario(Params):
         return []
 
 
-def _too_few_connections(concurrency: int, clients: int) -> list[str]:
-    if concurrency >= clients:
-        return []
-    return [f"{concurrency} connections cannot be spread over {clients} clients: each needs one at least"]
+def _misfits(load: Load, concurrency: int, clients: int) -> list[str]:
+    """Why so many connections cannot be spread over the clients."""
+    if load.per_client is not None and concurrency > load.per_client * clients:
+        return [
+            f"{concurrency} connections are more than {clients} clients hold with {load.per_client} each (per_client)"
+        ]
+    if load.per_client is None and concurrency < clients:
+        return [f"{concurrency} connections cannot be spread over {clients} clients: each needs one at least"]
+    return []
 
 
 def resolve(load: Load, arm: Arm, levels: Mapping[str, Level]) -> tuple[Load, Arm]:
@@ -293,10 +302,15 @@ def resolve(load: Load, arm: Arm, levels: Mapping[str, Level]) -> tuple[Load, Ar
     >>> load, arm = resolve(Load(concurrency=10, seconds=1), ProxyArm(), {"concurrency": 20, "threads": 2})
     >>> load.concurrency, arm.threads
     (20, 2)
+    >>> resolve(Load(concurrency=10, rounds=3), ProxyArm(), {"concurrency": 20})[0].requests
+    60
     """
     own = {factor: level for factor, level in levels.items() if factor in type(arm).model_fields}
     ofload = {factor: level for factor, level in levels.items() if factor in Load.model_fields}
+    wish = {**load.model_dump(), **ofload}
+    if load.rounds is not None:  # all is spelt out
+        wish["requests"] = load.rounds * wish["concurrency"]
     return (
-        Load.model_validate({**load.model_dump(), **ofload}),
+        Load.model_validate(wish),
         type(arm).model_validate({**arm.model_dump(), **own}),
     )

@@ -61,13 +61,14 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class NotApplied:
-    """A wish that a host cannot or must not be given, and why."""
+    """A wish that a host cannot or must not be given, and why. `profile`: whose it is, where there are several."""
 
     host: str
     key: str
     want: str
     now: str | None
     why: str
+    profile: str = ""
 
 
 def file_of(key: str) -> str:
