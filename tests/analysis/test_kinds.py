@@ -30,4 +30,4 @@ def test_every_factor_has_a_column_and_words() -> None:
     }
     assert set(levels) == set(FACTOR_COLUMNS.values())
     words = [level(column, value) for column, value in levels.items()]
-    assert words == ["5 KiB", "concurrency 200", "no keep-alive", "2 threads", "2 queues", "cured"]
+    assert words == ["5 KiB", "concurrency 200", "no keep-alive", "2 threads", "2 queues", "cured", "seed tuning"]
