@@ -12,6 +12,7 @@ import pandas as pd
 
 from bmtlib.analysis.compare import df_cpu_busy, df_ratio, df_throughput
 from bmtlib.analysis.costs import separable
+from bmtlib.analysis.diagnose import limit_sentence
 from bmtlib.analysis.drift import drift_sentence, strong_drift
 from bmtlib.analysis.knee import knee_sentences
 from bmtlib.analysis.limits import limits
@@ -62,7 +63,14 @@ def answer(tables: Tables) -> Answer:
     verdicts = set(ratios.loc[ratios["measure"] == "requests_per_s", "verdict"])
     return Answer(
         verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
-        sentences=(*sentences, *_left_out(tables), *_drift(tables), *_what_limited(tables), _fidelity(tables)),
+        sentences=(
+            *sentences,
+            *_left_out(tables),
+            *_drift(tables),
+            *_limit(tables),
+            *_what_limited(tables),
+            _fidelity(tables),
+        ),
         numbers=ratios.reset_index(drop=True),
     )
 
@@ -175,6 +183,10 @@ def _level(tables: Tables, row: pd.Series) -> str:
 
 def _arm(name: str, engine: str) -> str:
     return name if engine == "none" else f"{name} (engine {engine})"
+
+
+def _limit(tables: Tables) -> list[str]:
+    return list(filter(None, [limit_sentence(tables)]))
 
 
 def _what_limited(tables: Tables) -> list[str]:

@@ -24,6 +24,7 @@ from bmtlib.analysis.costs import (
     df_irq_softirq,
     df_web_share,
 )
+from bmtlib.analysis.diagnose import df_bottleneck, df_limit_by_arm
 from bmtlib.analysis.drift import df_drift, df_drift_trials
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
@@ -43,6 +44,7 @@ from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paire
 
 __all__ = [
     "MEASURES",
+    "df_bottleneck",
     "df_claims",
     "df_cost_by_size",
     "df_cost_fit",
@@ -58,6 +60,7 @@ __all__ = [
     "df_irq_softirq",
     "df_knee",
     "df_knees",
+    "df_limit_by_arm",
     "df_little",
     "df_lost",
     "df_packets_by_cpu",

@@ -131,3 +131,15 @@ def df_limit_by_arm(tables: Tables) -> pd.DataFrame:
     types |= dict.fromkeys(("limit", "words"), "string") | {"cases": "int64", "of": "int64"}
     types |= dict.fromkeys(("runner_up", "others", "example", "evidence"), "string")
     return arranged(tables, pd.DataFrame(rows, columns=list(types)).astype(types))
+
+
+def limit_sentence(tables: Tables) -> str:
+    """What limited which arms, in one sentence; empty when no case was measured, or nothing is known."""
+    parts: dict[str, list[str]] = {}
+    for arm, rows in df_limit_by_arm(tables).groupby("arm", sort=False):
+        counts = rows.groupby("limit", sort=False)["cases"].sum()
+        limit, cases, of = str(counts.idxmax()), counts.max(), rows["of"].sum()
+        if limit != "unknown":
+            parts.setdefault(limit, []).append(f"{arm} ({cases} of {of} cases)")
+    texts = [f"{LIMITS[limit]} for {' and '.join(arms)}" for limit, arms in parts.items()]
+    return f"What limited: {'; '.join(texts)}." if texts else ""
