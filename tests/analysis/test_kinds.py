@@ -27,6 +27,7 @@ def test_every_factor_has_a_column_and_words() -> None:
         "threads": 2,
         "queues": 2,
         "lever": "cured",
+        "tuning": "seed",
     }
     assert set(levels) == set(FACTOR_COLUMNS.values())
     words = [level(column, value) for column, value in levels.items()]
