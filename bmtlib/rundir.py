@@ -15,16 +15,19 @@ import os
 import re
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from bmtlib import bundles
+from bmtlib.bundles import Bundle
 from bmtlib.errors import InputError, MachineError
 
 FORMAT = 1  # raised when a reader of the older form would misread the newer
 
+LOOSE_HOSTS = 8  # of one role in one case: so many have a folder each, files of more are kept in one
 _COMPRESSED = ("ab.tsv",)
 _LONGEST_EVENT = 1 << 20  # bytes; an error's text may be long
 
@@ -34,6 +37,7 @@ class RunDir:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
+        self._opened: tuple[str, list[Bundle]] = ("", [])  # bundles of the case that was read last
 
     @classmethod
     def create(cls, out: Path | str, name: str, digest: str) -> RunDir:
@@ -94,11 +98,25 @@ class RunDir:
     def write_json(self, relative: str, value: object) -> Path:
         return self.write(relative, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
+    def write_case(self, case_id: str, files: Mapping[str, dict[str, bytes]], roles: Mapping[str, str]) -> None:
+        """What all hosts produced in one case: host -> file name -> content. `roles`: role by host.
+
+        Files of a role with many hosts are kept in one: a file system needs 4 KiB for the smallest, and a study of 226
+        hosts has a hundred thousand of them.
+        """
+        for role in dict.fromkeys(roles[host] for host in files):
+            mine = {host: content for host, content in files.items() if roles[host] == role}
+            if len(mine) > LOOSE_HOSTS:
+                self.write(f"cases/{case_id}/{role}.zip", bundles.pack(mine))
+                self._opened = "", []
+            else:
+                for host, content in mine.items():
+                    self.write_raw(case_id, host, content)
+
     def write_raw(self, case_id: str, host: str, files: dict[str, bytes]) -> None:
         """What one host produced in one case: file name -> content. Large logs are kept compressed."""
         for name, content in files.items():
-            if "/" in name or name.startswith("."):
-                raise MachineError(f"{host} sent a file with the name {name!r}")
+            bundles.check_name(host, name)
             if name in _COMPRESSED:
                 name, content = f"{name}.gz", gzip.compress(content, 5, mtime=0)
             self.write(f"cases/{case_id}/{host}/{name}", content)
@@ -207,13 +225,24 @@ class RunDir:
                 return gzip.decompress(path.with_name(f"{name}.gz").read_bytes()).decode(errors="replace")
             return path.read_bytes().decode(errors="replace")
         except FileNotFoundError:
+            for bundle in self._bundles(case_id):
+                if (content := bundle.read(host, name)) is not None:
+                    return content.decode(errors="replace")
             return None
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{name} of {host} cannot be read: {error}", where=str(path)) from error
 
+    def _bundles(self, case_id: str) -> list[Bundle]:
+        if self._opened[0] != case_id:
+            for bundle in self._opened[1]:
+                bundle.close()
+            self._opened = case_id, [Bundle(path) for path in sorted(self.path.glob(f"cases/{case_id}/*.zip"))]
+        return self._opened[1]
+
     def raw_names(self, case_id: str, host: str) -> list[str]:
         """Names of the raw files of one host in one case, as stored."""
-        return sorted(path.name for path in (self.path / "cases" / case_id / host).glob("*") if path.is_file())
+        loose = [path.name for path in (self.path / "cases" / case_id / host).glob("*") if path.is_file()]
+        return sorted([*loose, *(name for bundle in self._bundles(case_id) for name in bundle.names(host))])
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All events. A last line without an end is still being written and is left for next time."""

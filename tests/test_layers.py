@@ -32,6 +32,7 @@ LAYERS = {
     "bmtlib.doctor": "world",
     "bmtlib.fleet_doctor": "world",
     "bmtlib.programs": "world",
+    "bmtlib.bundles": "meeting",
     "bmtlib.rundir": "meeting",
     "bmtlib.analysis": "reading",
     "bmtlib.report": "reading",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bmtlib.errors import BmtError, InputError, MachineError
-from bmtlib.rundir import FORMAT, EventTail, RunDir
+from bmtlib.rundir import FORMAT, LOOSE_HOSTS, EventTail, RunDir
 
 
 @pytest.fixture
@@ -181,6 +181,42 @@ def test_raw_files(run: RunDir) -> None:
     assert run.raw("b1-a", "client01", "absent.txt") is None
     assert run.raw("b1-a", "client02", "ab.tsv") is None
     assert run.raw_names("b1-a", "client02") == []
+
+
+def test_files_of_many_hosts_are_kept_in_one(run: RunDir) -> None:
+    clients = [f"client{i:02}" for i in range(1, LOOSE_HOSTS + 2)]
+    hosts = {**dict.fromkeys(clients, "client"), "director": "director"}
+    assert run.raw("b1-a", "client01", "ab.txt") is None
+    content = {host: {"ab.txt": host.encode(), "ab.tsv": b"rows\n" * 1000} for host in hosts}
+    run.write_case("b1-a", content, hosts)
+    assert files(run.path / "cases") == ["b1-a/client.zip", "b1-a/director/ab.tsv.gz", "b1-a/director/ab.txt"]
+    for host in hosts:
+        assert run.raw("b1-a", host, "ab.txt") == host
+        assert run.raw("b1-a", host, "ab.tsv") == "rows\n" * 1000
+        assert run.raw("b1-a", host, "absent.txt") is None
+    assert run.raw_names("b1-a", "client01") == ["ab.tsv", "ab.txt"]
+    assert run.raw_names("b1-a", "director") == ["ab.tsv.gz", "ab.txt"]
+    assert run.raw("b1-b", "client01", "ab.txt") is None, "of another case"
+    again = RunDir(run.path)
+    again.write_case("b1-b", content, hosts)
+    first, second = (run.path / f"cases/{case}/client.zip" for case in ("b1-a", "b1-b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_files_of_few_hosts_lie_loose(run: RunDir) -> None:
+    run.write_case("b1-a", {"client01": {"x.txt": b"1"}, "web01": {}}, {"client01": "client", "web01": "web"})
+    assert files(run.path / "cases") == ["b1-a/client01/x.txt"]
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_a_damaged_bundle(run: RunDir, which: int) -> None:
+    clients = [f"client{i:02}" for i in range(LOOSE_HOSTS + 1)]
+    text = "".join(f"{i * 7919 % 10007}\t{i}\n" for i in range(2000)).encode()
+    run.write_case("b1-a", {host: {"ab.tsv": text} for host in clients}, dict.fromkeys(clients, "client"))
+    path = run.path / "cases/b1-a/client.zip"
+    path.write_bytes(damaged(path.read_bytes())[which])
+    with pytest.raises(InputError, match=r"client\.zip cannot be read"):
+        _ = [run.raw("b1-a", host, "ab.tsv") for host in clients]
 
 
 def test_compressed_files_are_the_same_each_time(run: RunDir) -> None:

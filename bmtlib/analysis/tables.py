@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ _PACKAGE = Path(bmtlib.__file__).parent
 # The code that decides what the tables hold.
 _READERS = ("parsers/*.py", "analysis/schema.py", "analysis/raw.py", "analysis/read_*.py", "analysis/tables.py")
 _DIGEST = "bmtlib-digest"
+_LARGE_BYTES = 10_000_000  # of bundles; starting processes takes a second or two
 NOT_TRIED = ("not run", "not needed")  # planned cases without a record
 
 
@@ -144,10 +149,43 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
     raw = Raw(run)
     records = read_load.read_records(raw)
     measured = {case_id: record for case_id, record in records.items() if record["status"] not in NOT_TRIED}
-    counters, probed = read_net.counter_rows(raw, measured)
     rows = {
         "cases": read_load.case_rows(records),
         "guards": read_load.guard_rows(measured),
+        "knee": read_load.knee_rows(raw),
+    }
+    parts = list(_parts(run, measured))
+    rows |= {name: [row for part, _ in parts for row in part[name]] for name in (parts[0][0] if parts else {})}
+    # A file read for two tables may have been refused twice.
+    problems = [*raw.problems, *(problem for _, refused in parts for problem in refused)]
+    problems = list({tuple(problem.items()): problem for problem in problems}.values())
+    return {name: frame(name, rows.get(name, [])) for name in COLUMNS if name != "problems"} | {
+        "problems": frame("problems", problems)
+    }
+
+
+_Part = tuple[dict[str, list[dict[str, Any]]], list[dict[str, str | None]]]
+
+
+def _parts(run: RunDir, records: dict[str, dict[str, Any]]) -> Iterable[_Part]:
+    """What is read of each case, and what was refused. Of a large run by several processes at once."""
+    cases = [(run.path, {case_id: record}) for case_id, record in records.items()]
+    size = sum(path.stat().st_size for path in run.path.glob("cases/*/*.zip"))
+    processes = min(len(cases), len(os.sched_getaffinity(0)))
+    if processes < 2 or size < _LARGE_BYTES:
+        # Clients of one case after the other's: its bundles are opened once.
+        yield from map(_read_case, cases)
+        return
+    # Not forked: the process may be a notebook's, with threads of its own.
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(_read_case, cases)
+
+
+def _read_case(case: tuple[Path, dict[str, dict[str, Any]]]) -> _Part:
+    path, measured = case
+    raw = Raw(RunDir(path))
+    counters, probed = read_net.counter_rows(raw, measured)
+    rows = {
         "clients": read_load.client_rows(raw, measured),
         "waits": read_load.wait_rows(raw, measured),
         "cpu": read_cpu.cpu_rows(raw, measured),
@@ -169,11 +207,8 @@ def _build(run: RunDir) -> dict[str, pd.DataFrame]:
         "conntrack": read_net.conntrack_rows(raw, measured),
         "haproxy": read_limits.haproxy_rows(raw, measured),
         "engine": read_net.engine_rows(raw, measured),
-        "knee": read_load.knee_rows(raw),
     }
-    # A file read for two tables may have been refused twice.
-    problems = list({tuple(problem.items()): problem for problem in raw.problems}.values())
-    return {name: frame(name, found) for name, found in {**rows, "problems": problems}.items()}
+    return rows, raw.problems
 
 
 def content_digest(run: RunDir) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -131,9 +131,14 @@ class CaseRun:
             trouble = "; ".join([what.where, *self.lab.trouble()[-3:]]).lstrip("; ")
             self.record["error"] = {"what": what.what, "where": trouble, "todo": what.todo}
             self.record["status"] = status
+        files = {}
         for host in [] if self._collected else self.lab.hosts.values():
             with suppress(HostError, OSError):
-                self.folder.write_raw(self.case.id, host.name, host.collect(self.place))
+                files[host.name] = host.collect(self.place)
+        self._keep({name: content for name, content in files.items() if content})
+
+    def _keep(self, files: Mapping[str, dict[str, bytes]]) -> None:
+        self.folder.write_case(self.case.id, files, {host.name: host.role for host in self.lab.hosts.values()})
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[None]:
@@ -164,8 +169,7 @@ class CaseRun:
             for end in ended:
                 files[end.host] |= end.files
             self._collected = True
-            for name, content in files.items():
-                self.folder.write_raw(self.case.id, name, content)
+            self._keep(files)
         with self._phase("settle"):
             # What ends a connection that its client has left goes through the arm, which is taken down next.
             self._still_open(_SETTLE_DEADLINE_S)

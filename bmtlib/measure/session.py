@@ -24,7 +24,7 @@ from bmtlib.params.scenario import Arm, Load
 from bmtlib.parsers.sysctl import local_ports
 from bmtlib.plan import Plan
 from bmtlib.programs import program_versions, versions_on
-from bmtlib.rundir import RunDir
+from bmtlib.rundir import LOOSE_HOSTS, RunDir
 from bmtlib.setup.change import Change, change_row
 from bmtlib.setup.hardware_facts import HardwareFacts
 from bmtlib.setup.sysctl import NotApplied
@@ -267,7 +267,9 @@ class Session:
                     with suppress(ParseError):  # told when its table is made
                         self.ports[host.name] = local_ports(content.decode(errors="replace")) or 0
 
-        each(self.lab.hosts.values(), once)
+        # The clients of a lab are made alike: what they are is asked of the first ones.
+        alike = [host.name for host in self.lab.role("client")[LOOSE_HOSTS:] if host.namespace]
+        each([host for host in self.lab.hosts.values() if host.name not in alike], once)
         for name, facts in self.facts.items():
             folder.write_json(f"{place}facts/{name}.json", asdict(facts))
         self.record_changes(folder, place)

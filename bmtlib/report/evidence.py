@@ -139,9 +139,10 @@ def raw_files(folder: RunDir) -> Html:
     for case in _records(folder):
         place = f"cases/{case['id']}"
         clients = [client["host"] for client in case["clients"]]
+        bundle = f"{place}/client.zip"
         reports = [link(folder, f"{place}/{host}/ab.txt", host) for host in clients[:_MOST_LINKS]]
         if others := len(clients) - len(reports):
-            reports.append(link(folder, place, f"{others} more"))
+            reports.append(link(folder, bundle if (folder.path / bundle).exists() else place, f"{others} more"))
         rows.append(
             {
                 "case": _case(folder, case["id"]),
