@@ -138,19 +138,15 @@ class RunDir:
     def held(self, wait_s: float = 5.0) -> Iterator[None]:
         """Work in the folder alone. InputError when another process does, and still does after `wait_s` seconds.
 
-        The kernel frees the lock when a process ends, however that was.
+        The lock is on the folder itself, whose files are replaced. The kernel frees it when a process ends, however
+        that was.
         """
         deadline = time.monotonic() + wait_s
+        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            stream = (self.path / "plan.json").open("rb+")
-        except FileNotFoundError as error:
-            raise InputError("the run folder lacks plan.json", where=str(self.path)) from error
-        except OSError as error:
-            raise _cannot_write(self.path / "plan.json", error) from error
-        with stream:
             while True:
                 try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     if time.monotonic() < deadline:
@@ -161,7 +157,11 @@ class RunDir:
                         f"{self.path} is being measured: process {sessions[-1].get('pid', 'unknown')} is at work in it",
                         todo="wait for its end, or end it with Ctrl-C",
                     ) from None
+                except OSError:  # a file system without locks (NFS: not on folders)
+                    break
             yield
+        finally:
+            os.close(folder)
 
     def set_aside(self, case_id: str) -> None:
         """Move what an earlier try of a case left to failed/<id>-<n>/: it stays as evidence, and is no result."""

@@ -76,11 +76,21 @@ def check_same_plan(folder: RunDir, plan: Plan, asked: Plan) -> None:
     raise _refused(folder, "scenario, testbed or settings are not those of the run", found)
 
 
+def stopped_after(folder: RunDir) -> int | None:
+    """The block after which the run ended by its rule; None when it has not, or has none."""
+    stopping: dict[str, Any] = folder.run_json().get("stopping") or {}
+    return stopping.get("stopped_after")
+
+
+def needed(folder: RunDir, plan: Plan) -> list[Case]:
+    """The plan's cases without those of blocks that a run which ended by its rule did not need."""
+    stopped = stopped_after(folder)
+    return [case for case in plan.cases if stopped is None or case.block <= stopped]
+
+
 def missing(folder: RunDir, plan: Plan) -> list[Case]:
     """Cases still to be measured, in order: those without a record, and those that failed or were broken off."""
-    stopped = (folder.run_json().get("stopping") or {}).get("stopped_after")
-    needed = [case for case in plan.cases if stopped is None or case.block <= stopped]
-    return [case for case in needed if (_record(folder, case) or {}).get("status") not in KEPT]
+    return [case for case in needed(folder, plan) if (_record(folder, case) or {}).get("status") not in KEPT]
 
 
 def _record(folder: RunDir, case: Case) -> dict[str, Any] | None:

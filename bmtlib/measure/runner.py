@@ -124,6 +124,7 @@ class Run:
     def __init__(self, plan: Plan, folder: RunDir, ready: Ready) -> None:
         self.plan, self.folder, self.ready = plan, folder, ready
         self.before = folder.run_json()
+        self.cases = resume.needed(folder, plan)
         self.todo = {case.id for case in resume.missing(folder, plan)}
         self.refused = False  # what is there stays as it is
         self.place = ""  # in the folder, of what the hosts were before this session, and what it changed
@@ -163,7 +164,7 @@ class Run:
         }
         started = self.before["started"] or session["started"]
         _update(self.folder, status="running", error=None, started=started, sessions=[*sessions, session])
-        coming, kept = self._coming(), len(self.plan.cases) - len(self.todo)
+        coming, kept = self._coming(), len(self.cases) - len(self.todo)
         by_arm = {arm: [case_s(case) for case in coming if case.arm == arm] for arm in self.plan.scenario.arms}
         self.folder.event(
             "run",
@@ -178,7 +179,7 @@ class Run:
 
     def _coming(self) -> list[Case]:
         """What this session is to measure."""
-        return [case for case in self.plan.cases if case.id in self.todo]
+        return [case for case in self.cases if case.id in self.todo]
 
     def _prepared_for(self) -> Plan:
         """The plan that hosts are prepared for."""
@@ -254,8 +255,10 @@ class Run:
         plan, folder = self.plan, self.folder
         left_out = unreachable_levels(plan, director_cpus=self.ready.director_cpus, max_queues=session.lab.queues)
         rule = plan.scenario.repetitions
-        stopping = Stopping(plan, rule, left_out) if isinstance(rule, Repetitions) else None
-        for block, cases in groupby(plan.cases, key=lambda case: case.block):
+        # A run that has ended by its rule has no more blocks to come, only cases that failed.
+        going = resume.stopped_after(folder) is None
+        stopping = Stopping(plan, rule, left_out) if isinstance(rule, Repetitions) and going else None
+        for block, cases in groupby(self.cases, key=lambda case: case.block):
             for case in cases:
                 if case.id in self.todo:
                     record = self._run_case(session, case, left_out.get(case.id))
@@ -292,7 +295,7 @@ class Run:
 
     def _enough(self, stopping: Stopping, block: int) -> bool:
         """Look at the ratios after a block, and keep what was seen; whether the run may end."""
-        later = any(case.block > block and case.id not in self.todo for case in self.plan.cases)
+        later = any(case.block > block and case.id not in self.todo for case in self.cases)
         if block < stopping.rule.min or later:  # a resumed run has looked at this block before
             return False
         look = stopping.look(block)

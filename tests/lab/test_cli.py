@@ -17,6 +17,7 @@ from bmtlib.rundir import RunDir
 pytestmark = pytest.mark.lab
 
 SHORT = ["load.seconds=1", "load.warmup_seconds=0", "repetitions=1", "load.concurrency=20", "webs=2", "clients=2"]
+DEMO = str(Path(__file__).parents[2] / "data/demo")
 SETTINGS = [word for setting in SHORT for word in ("--set", setting)]
 
 
@@ -113,6 +114,17 @@ def test_full_disk_is_one_clear_message(tmp_path: Path) -> None:
         (["run", "quick", "--set", "arms.proxy.threads=64"], 2, "64 HAProxy threads"),
         (["run", "quick", "--set", "testbed.placement.director_cpus=4000"], 2, "cannot have CPU 4000"),
         (["run", "quick", "--out", "/proc/nowhere"], 3, "cannot write"),
+        (["run"], 2, "which scenario?"),
+        (
+            ["run", "quick", "--set", "repetitions={min: 5, max: 9, until: {ratio_interval: 5}}"],
+            2,
+            "at most 0.5, found 5",
+        ),
+        (["run", "--resume", "no-such-run"], 2, "not a run folder"),
+        (["run", "--resume", DEMO], 2, "was planned by a bmtlib that could not go on with a run"),
+        (["run", "--resume", DEMO, "--set", "repetitions=9"], 2, "gone on with as it was planned"),
+        (["run", "--resume", DEMO, "--out", "elsewhere"], 2, "gone on with as it was planned"),
+        (["run", "quick", "file-size", "--resume", DEMO], 2, "gone on with as it was planned"),
         (["report", "/"], 2, "not a run folder"),
         (["export", "no-such-run"], 2, "not a run folder"),
         (["lab", "shell", "web01"], 2, "no lab is up"),

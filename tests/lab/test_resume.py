@@ -162,6 +162,32 @@ def test_ctrl_c_and_then_the_rest(tmp_path: Path) -> None:
     assert "nothing is missing" in again.stderr
 
 
+def test_a_run_that_ended_by_its_rule(tmp_path: Path) -> None:
+    """What is left of the plan is not needed, and stays so when a case is tried again."""
+    goal = "repetitions={min: 3, max: 4, until: {ratio_interval: 50%}}"
+    done = bmt("run", "quick", *words(goal, "seed=1"), "--out", str(tmp_path), "--no-report")
+    folder = RunDir.open(done.stdout.splitlines()[-1])
+    stopping = folder.run_json()["stopping"]
+    assert (stopping["rule"]["max"], stopping["looks"][0]["block"]) == (4, 3)
+    assert stopping["stopped_after"] == stopping["looks"][-1]["block"]
+    assert f"enough: {stopping['reason']}" in done.stderr
+    # As if the fourth block had not been needed, on a machine however busy.
+    folder.write_json("run.json", folder.run_json() | {"stopping": stopping | {"stopped_after": 3}})
+    for case in plan_of(folder).cases:
+        if case.block == 4:
+            folder.set_aside(case.id)
+    again = folder.case_ids()[1]
+    folder.write_json(f"cases/{again}/case.json", folder.case(again) | {"status": "failed"})
+    resumed = bmt("run", "--resume", str(folder.path), "--no-report")
+    assert resumed.returncode in (0, 1), resumed.stderr
+    assert "9 cases, 8 of them are there" in resumed.stderr
+    assert len(folder.case_ids()) == 9
+    assert (folder.path / "failed" / f"{again}-1").is_dir()
+    cases = read_tables(folder).cases
+    assert set(cases.loc[cases["block"] == 4, "status"]) == {"not needed"}
+    assert not set(cases["status"]) & {"not run", "failed"}
+
+
 def test_another_program_is_refused_and_nothing_is_changed(tmp_path: Path) -> None:
     run = start("run", "quick", *words("repetitions=2"), "--out", str(tmp_path), "--no-report")
     folder = wait_for(lambda: the_run(tmp_path), "a run folder")

@@ -144,6 +144,6 @@ def test_each_session_is_told(no_testbed: None, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_ours_is_not_run_in(tmp_path: Path) -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(InputError, match=r"lacks plan\.json"):
+    with pytest.raises(InputError, match=r"lacks run\.json"):
         run_plan(plan(seconds=5), RunDir(tmp_path), everywhere())
     assert os.sched_getaffinity(0) == before
