@@ -28,7 +28,11 @@ from bmtlib.testbeds.trial import advice, refusals, try_lab
 _UNLIMITED_FILES = 1_048_576  # fs.nr_open's default: what "unlimited" comes to
 _MANY_FILES = 65_536
 _SMALL_MEMORY_GIB = 2
-_VM_TODO = "only the testbed vm wants it, and `./bmt run quick --testbed vm` installs it"
+# What `needed_for` of a program that not every run needs means.
+_OPTIONAL = {
+    "vm": "only the testbed vm wants it, and `./bmt run quick --testbed vm` installs it",
+    "load": "only a scenario with this load engine wants it",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,14 +176,15 @@ def _kernel() -> Check:
 
 
 def _installed() -> list[Check]:
-    found = versions("vm")
+    found = {**versions("vm"), **versions("load")}
     checks = []
     for program in (row for row in programs.programs() if row.needed_for != "test"):
         name, version = program.name, found[program.name]
         if version:
             checks.append(Check(name=name, ok=True, value=f"{version} ({path_of(name)})"))
-        elif program.needed_for == "vm":
-            checks.append(Check(name=name, ok=None, value="missing", todo=f"{install_command([name])}   ({_VM_TODO})"))
+        elif program.needed_for in _OPTIONAL:
+            todo = f"{install_command([name])}   ({_OPTIONAL[program.needed_for]})"
+            checks.append(Check(name=name, ok=None, value="missing", todo=todo))
         else:
             checks.append(Check(name=name, ok=False, value="missing", todo=install_command([name])))
     browser = which("chromium") or which("google-chrome")

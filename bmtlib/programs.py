@@ -17,7 +17,7 @@ from bmtlib.hosts.netns import environment
 
 _TABLE = Path(__file__).with_name("programs.tsv")
 
-Purpose = Literal["all", "vm", "test"]
+Purpose = Literal["all", "vm", "load", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Program:
     """A row of programs.tsv. `places`: names or full paths, of which the first that is there counts.
 
     `debian`, `rpm`: package names; `prints`: a word that its version must hold, or "-"; `needed_for`: all runs, or
-    those with a testbed of kind vm, or the project's own tests.
+    those with a testbed of kind vm, those whose load engine it is, or the project's own tests.
     """
 
     name: str
@@ -121,7 +121,8 @@ def versions(purpose: Purpose) -> dict[str, str | None]:
 
 def program_versions() -> dict[str, str]:
     """Version by program, of all that are installed."""
-    return {name: version for name, version in versions("vm").items() if version is not None}
+    found = {**versions("vm"), **versions("load")}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 # $1 name, $2 option, and so on. What each says of itself, after a line with its name.

@@ -28,7 +28,7 @@ from bmtlib.errors import InputError, MachineError
 FORMAT = 1  # raised when a reader of the older form would misread the newer
 
 LOOSE_HOSTS = 8  # of one role in one case: so many have a folder each, files of more are kept in one
-_COMPRESSED = ("ab.tsv",)
+_COMPRESSED = ("ab.tsv", "h2load.tsv", "open_loop.tsv", "wrk.tsv")
 _LONGEST_EVENT = 1 << 20  # bytes; an error's text may be long
 
 

@@ -33,7 +33,10 @@ from bmtlib.rundir import FORMAT, RunDir
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = [
     ROOT / name
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "docs/fleet.md")
+    for name in (
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md"),
+        *("docs/fleet.md", "docs/load-engines.md"),
+    )
 ]
 DICTIONARY = (ROOT / "data/README.md").read_text()
 DEMO = ROOT / "data/demo"

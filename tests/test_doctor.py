@@ -59,9 +59,11 @@ def test_examine_on_a_machine_without_programs(only_these: Callable[..., None]) 
     assert checks["rootless lab"].todo.endswith("iproute2 nftables util-linux")
     assert checks["ab's largest concurrency"].ok is False
     assert doctor.missing_programs() == [row.name for row in programs.programs() if row.needed_for == "all"]
-    wanted = [row.name for row in programs.programs() if row.needed_for != "test"]
+    wanted = [row.name for row in programs.programs() if row.needed_for in ("all", "vm")]
     assert doctor.missing_programs("vm") == wanted
     assert checks["qemu-system-x86_64"].ok is None
+    assert checks["wrk"].ok is None
+    assert "apt-get install --no-install-recommends nghttp2-client   (only a scenario" in checks["h2load"].todo
     assert "apt-get install --no-install-recommends openssh-server   (only the testbed vm" in checks["sshd"].todo
     with pytest.raises(MachineError, match="unshare, ip, nft missing"):
         doctor.lab_privilege()

@@ -49,7 +49,7 @@ def test_every_program_has_its_packages() -> None:
         assert all(place.startswith("/") for place in program.places[1:])
         assert program.version_option.startswith("-")
     rows = (ROOT / "bmtlib/programs.tsv").read_text().splitlines()
-    assert {row.split("\t")[5] for row in rows if not row.startswith("#")} == {"all", "vm", "test"}
+    assert {row.split("\t")[5] for row in rows if not row.startswith("#")} == {"all", "vm", "load", "test"}
 
 
 def test_shell_scripts_can_be_executed() -> None:

@@ -135,7 +135,7 @@ def df_waits_at_knee(tables: Tables) -> pd.DataFrame:
     tries = tries[tries["percent"].notna() & (tries["status"] == "done")]
     for values, part in tries.groupby([*_NAMES, "percent", "level"], sort=False):
         waits = tables.waits[tables.waits["case"].isin(part["case"])]
-        found = percentiles_of(waits["wait_ms"], waits["requests"], _PERCENTS.values())
+        found = percentiles_of(waits["wait_us"] / 1000, waits["requests"], _PERCENTS.values())
         rows.append(
             {
                 **dict(zip((*_NAMES, "percent", "level"), values, strict=True)),

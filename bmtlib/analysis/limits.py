@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bmtlib.analysis.compare import df_guards, df_ratio, df_waits
-from bmtlib.analysis.naming import level, percent
+from bmtlib.analysis.naming import level, loop, percent
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import BUSY_KINDS, done
 from bmtlib.cpus import to_list
@@ -15,6 +15,15 @@ from bmtlib.stats import FEWEST_BLOCKS
 _LONG_S = 60.0  # TIME_WAIT lasts as long; connection tables and port ranges fill up on this scale
 _FEW_TICKS = 50  # of the director's CPU time in a case: below, one tick is worth 2 % of it
 _STEAL = 0.01
+
+_CLOSED = (
+    "The load is a closed loop: a client sends its next request when an answer has come, so a slower arm is asked less "
+    "often. Waits at a given rate of requests are another question."
+)
+_OPEN = (
+    "The load is an open loop: requests are due at a fixed rate, and waits count from then, whatever became of earlier "
+    "requests. How many requests/s an arm can answer at the most is another question."
+)
 
 
 def limits(tables: Tables) -> list[str]:
@@ -70,14 +79,12 @@ def _load(tables: Tables) -> list[str]:
     cases = done(tables)
     if cases.empty:
         return []
-    sentences = [
-        "The load is a closed loop: a client sends its next request when an answer has come, so a slower arm is asked "
-        "less often. Waits at a given rate of requests are another question."
-    ]
+    sentences = [_OPEN if loop(tables) == "open" else _CLOSED]
     keepalive = set(cases["keepalive"].dropna())
     if keepalive == {False}:
         sentences.append("Every request is a TCP connection of its own: the figures are connections/s too.")
-    for column, what in (("file_size_bytes", "file size"), ("concurrency", "concurrency")):
+    scale = ("offered_per_s", "offered rate") if loop(tables) == "open" else ("concurrency", "concurrency")
+    for column, what in (("file_size_bytes", "file size"), scale):
         values = cases[column].dropna().unique()
         if len(values) == 1:
             only = level(column, values[0]).removeprefix("concurrency ")
@@ -89,7 +96,10 @@ def _load(tables: Tables) -> list[str]:
             "is not seen."
         )
     middle = df_waits(tables)["p50_ms"].min()
-    if middle < 5:
+    engines = set(cases["load_engine"].dropna())
+    if engines & {"wrk", "h2load"}:
+        sentences.append("The waits begin when a request is sent: the time to connect is not in them.")
+    if middle < 5 and "ab" in engines:
         sentences.append(f"ab writes waits in whole milliseconds, which is coarse for a median of {middle:.0f} ms.")
     return sentences
 

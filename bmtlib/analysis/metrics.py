@@ -81,7 +81,8 @@ def df_metrics(tables: Tables) -> pd.DataFrame:
 def _median_waits(tables: Tables) -> pd.Series:
     waits = tables.waits.groupby("case")
     return pd.Series(
-        {case: percentiles_of(part["wait_ms"], part["requests"], [50])[0] for case, part in waits}, dtype="float64"
+        {case: percentiles_of(part["wait_us"] / 1000, part["requests"], [50])[0] for case, part in waits},
+        dtype="float64",
     )
 
 

@@ -15,7 +15,7 @@ from bmtlib.params.factors import level_text
 
 _FACTOR = {column: factor for factor, column in FACTOR_COLUMNS.items()}
 # Along these a figure has an axis or panels; the other factors are settings of an arm and part of its name.
-_SCALES = ("file_size_bytes", "concurrency")
+_SCALES = ("file_size_bytes", "concurrency", "offered_per_s")
 
 
 def level(column: str, value: Any) -> str:
@@ -31,6 +31,8 @@ def level(column: str, value: Any) -> str:
         return f"{text} tuning"
     if column in ("threads", "queues"):
         return f"{text} {column.removesuffix('s') if text == '1' else column}"
+    if column == "offered_per_s":
+        return f"{value:,} requests/s"
     return f"concurrency {text}" if column == "concurrency" else text
 
 
@@ -78,16 +80,39 @@ def at_largest(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def conditions(tables: Tables) -> str:
     """What all cases have in common, and how far the testbed can be believed."""
     cases = done(tables)
-    same = [column for column in ("file_size_bytes", "concurrency") if cases[column].nunique() == 1]
+    scale = ("file_size_bytes", "offered_per_s" if loop(tables) == "open" else "concurrency")
+    same = [column for column in scale if cases[column].nunique() == 1]
     levels = " and ".join(level(column, cases[column].iloc[0]) for column in same)
     engines = [str(name) for name in cases["engine"].unique() if name != "none"]
     parts = [
         f"at {levels}" if levels else "",
         blocks_text(cases["block"].nunique()),
+        f"{loop(tables)} loop ({', '.join(map(str, cases['load_engine'].dropna().unique()))})",
         "engine " + ", ".join(engines) if engines else "",
     ]
     text = "; ".join([*filter(None, parts), fidelity(tables)])
     return text[0].upper() + text[1:]
+
+
+def loop(tables: Tables) -> str:
+    """Whether clients waited for an answer before they asked again: "closed" or "open". A scenario has one of both."""
+    return "open" if (tables.cases["loop"] == "open").any() else "closed"
+
+
+def wait_text(tables: Tables, wait_ms: float) -> str:
+    """A wait in milliseconds, no finer than its load generator tells it."""
+    whole = (tables.cases["load_engine"] == "ab").any() or not wait_ms < 100
+    return f"{wait_ms:,.0f} ms" if whole else f"{number(wait_ms)} ms"
+
+
+def waits_from(tables: Tables) -> str:
+    """What a wait is with the run's load generator."""
+    engines = set(tables.cases["load_engine"].dropna())
+    if engines <= {"ab"}:
+        return "From connecting to the end of the answer"
+    if "open_loop" in engines:
+        return "From the instant when a request was due to the end of its answer"
+    return "From the request sent to the end of the answer, connecting not counted"
 
 
 def fidelity(tables: Tables) -> str:

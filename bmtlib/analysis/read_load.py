@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from bmtlib.analysis.raw import Raw
 from bmtlib.errors import InputError
 from bmtlib.params.factors import DIRECTOR_FACTORS
-from bmtlib.parsers import ab, ab_tsv
+from bmtlib.parsers import ab
 
 Row = dict[str, Any]
 
@@ -73,6 +71,10 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
                 "error": error.get("what"),
                 "file_size_bytes": load.get("file_size"),
                 "concurrency": load.get("concurrency"),
+                "load_engine": load.get("engine"),
+                "loop": _loop(load),
+                "offered_per_s": load.get("rate"),
+                **{key: _sum(record, key) for key in ("planned", "unsent")},
                 "keepalive": load.get("keepalive"),
                 "load_requests": load.get("requests"),
                 "load_s": load.get("seconds"),
@@ -80,6 +82,17 @@ def case_rows(records: dict[str, Row]) -> list[Row]:
             }
         )
     return rows
+
+
+def _loop(load: Row) -> str | None:
+    """Whether clients wait for an answer before they ask again; None of a case without a load."""
+    return None if not load else "open" if load.get("engine") == "open_loop" else "closed"
+
+
+def _sum(record: Row, key: str) -> int | None:
+    """Over all clients; None unless all of them say it."""
+    values = [client.get(key) for client in record.get("clients") or []]
+    return None if not values or None in values else sum(values)
 
 
 def guard_rows(records: dict[str, Row]) -> list[Row]:
@@ -96,35 +109,16 @@ def guard_rows(records: dict[str, Row]) -> list[Row]:
 
 
 def client_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:
-    """One row per case and client. ab's own figures only of a client that finished: the others have no report."""
+    """One row per case and client. ab's own figures only of an ab that finished: the others have no such report."""
     rows = []
     for case_id, record in records.items():
         for client in record.get("clients") or []:
             row = {**client, "case": case_id, "duration_s": client.get("seconds")}
-            if client["status"] == "done" and (found := raw.parsed(case_id, client["host"], "ab.txt", ab.parse)):
+            done_by_ab = client["status"] == "done" and (record.get("load") or {}).get("engine", "ab") == "ab"
+            if done_by_ab and (found := raw.parsed(case_id, client["host"], "ab.txt", ab.parse)):
                 report: Any = found[0]
                 row |= {key: report[key] for key in _FROM_AB}
             rows.append(row)
-    return rows
-
-
-def wait_rows(raw: Raw, records: dict[str, Row]) -> list[Row]:
-    """How many requests of a case waited each whole millisecond, over all clients: a histogram loses nothing here.
-
-    ab's rows have whole milliseconds, so the counts hold every percentile exactly and stay small for millions of rows.
-    """
-    rows = []
-    for case_id, record in records.items():
-        counts = np.zeros(0, dtype=np.int64)
-        for client in record.get("clients") or []:
-            found = raw.parsed(case_id, client["host"], "ab.tsv", ab_tsv.parse_columns)
-            if found is not None:
-                more = np.bincount(np.asarray(found["total_ms"]), minlength=len(counts))
-                more[: len(counts)] += counts
-                counts = more
-        rows += [
-            {"case": case_id, "wait_ms": int(wait), "requests": int(counts[wait])} for wait in np.flatnonzero(counts)
-        ]
     return rows
 
 

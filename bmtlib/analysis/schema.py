@@ -17,6 +17,7 @@ _TEXT, _COUNT, _MAYBE, _REAL, _FLAG = "string", "int64", "Int64", "float64", "bo
 FACTOR_COLUMNS = {
     "file_size": "file_size_bytes",
     "concurrency": "concurrency",
+    "rate": "offered_per_s",
     "keepalive": "keepalive",
     "threads": "threads",
     "queues": "queues",
@@ -34,6 +35,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "index": _COUNT,
         "file_size_bytes": _MAYBE,
         "concurrency": _MAYBE,
+        "offered_per_s": _MAYBE,
         "keepalive": _FLAG,
         "threads": _MAYBE,
         "queues": _MAYBE,
@@ -41,6 +43,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "tuning": _TEXT,
         "status": _TEXT,
         "error": _TEXT,
+        "load_engine": _TEXT,
+        "loop": _TEXT,
         "load_requests": _MAYBE,
         "load_s": _REAL,
         "start_epoch_s": _REAL,
@@ -54,6 +58,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "failed": _MAYBE,
         "cut_off": _MAYBE,
         "opened": _MAYBE,
+        "planned": _MAYBE,
+        "unsent": _MAYBE,
         "requests_per_s": _REAL,
     },
     "guards": {
@@ -79,6 +85,9 @@ COLUMNS: dict[str, dict[str, str]] = {
         "completed": _MAYBE,
         "failed": _MAYBE,
         "opened": _MAYBE,
+        "planned": _MAYBE,
+        "unsent": _MAYBE,
+        "late_p99_ms": _REAL,
         "rate_per_s": _REAL,
         "wait_mean_ms": _REAL,
         "gap_mean_ms": _REAL,
@@ -95,7 +104,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "waiting_mean_ms": _REAL,
         "total_max_ms": _REAL,
     },
-    "waits": {"case": _TEXT, "wait_ms": _COUNT, "requests": _COUNT},
+    "waits": {"case": _TEXT, "wait_us": _COUNT, "requests": _COUNT},
     "cpu": {"case": _TEXT, "host": _TEXT, "cpu": _COUNT, "role": _TEXT, "cpu_kind": _TEXT, "cpu_s": _REAL},
     "cpu_time": {
         "case": _TEXT,
@@ -250,8 +259,8 @@ COLUMNS: dict[str, dict[str, str]] = {
 def frame(table: str, rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows as the table `table`: its columns in its order and types, also when there is no row.
 
-    >>> frame("waits", [{"case": "b1-proxy", "wait_ms": 3, "requests": 10}]).to_dict("records")
-    [{'case': 'b1-proxy', 'wait_ms': 3, 'requests': 10}]
+    >>> frame("waits", [{"case": "b1-proxy", "wait_us": 3000, "requests": 10}]).to_dict("records")
+    [{'case': 'b1-proxy', 'wait_us': 3000, 'requests': 10}]
     """
     found = list(rows)
     columns = COLUMNS[table].items()

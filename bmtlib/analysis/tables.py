@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow
 
 import bmtlib
-from bmtlib.analysis import read_cpu, read_limits, read_load, read_net
+from bmtlib.analysis import read_cpu, read_limits, read_load, read_net, read_waits
 from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS, frame
 from bmtlib.errors import BmtError
@@ -49,12 +49,15 @@ class Tables:
     cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, left out, "not run", "not
         needed" (the run ended by its rule before); only those that are done take part in comparisons. completed: right
         answers; failed: the rest that ended; sent: both; cut_off: in flight when the time was over. requests_per_s:
-        completed / window_s. load_requests, load_s: how the load ends
+        completed / window_s. load_requests, load_s: how the load ends. loop: "closed", or "open" where offered_per_s
+        requests/s were asked for whatever came back; planned, unsent: of a load whose number of requests is fixed
     guards: how each case was judged (verdict ok, mark or reject)
     clients: case x client. wait_mean_ms: ab's "Time per request (mean)"; ab computes it as concurrency * time /
         requests. gap_mean_ms: ab's "across all concurrent requests", 1 / rate: the seed's "latency". The other columns
         are those of `parsers.ab.AbRow`; missing for a client that died
-    waits: requests by whole milliseconds from connect to the end of the answer, failed ones too, all clients of a case
+    waits: requests by what they waited for the end of the answer, failed ones too, all clients of a case. From connect
+        with ab (whole milliseconds), from the request sent with wrk and h2load, from the instant when it was due in an
+        open loop
     cpu: case x CPU x kind (user with nice, system, softirq, irq, steal, iowait, idle). host: the one that was asked
         about its machine; role: "director" for the director's own CPUs, "vm" for those that a virtual one runs on,
         "other" for the rest
@@ -187,7 +190,7 @@ def _read_case(case: tuple[Path, dict[str, dict[str, Any]]]) -> _Part:
     counters, probed = read_net.counter_rows(raw, measured)
     rows = {
         "clients": read_load.client_rows(raw, measured),
-        "waits": read_load.wait_rows(raw, measured),
+        "waits": read_waits.wait_rows(raw, measured),
         "cpu": read_cpu.cpu_rows(raw, measured),
         "cpu_time": read_cpu.cpu_time_rows(raw, measured),
         "process_cpu": read_cpu.process_rows(raw, measured),

@@ -96,7 +96,7 @@ def df_trials(tables: Tables) -> pd.DataFrame:
 
     case, arm, kind, engine, <levels>, block; concurrency, completed, failed: as in `cases`
     requests_per_s: right answers / window
-    wait_mean_ms, wait_p99_ms: from connect to the end of the answer, over the requests of all clients
+    wait_mean_ms, wait_p99_ms: as in `waits`, over the requests of all clients
     director_cpu_us: CPU time of the director's CPUs (user, system, softirq, irq) per right answer
     director_in_bytes, director_out_bytes, director_bytes: through the director's interfaces, per right answer
     client_bytes: received by all clients, per right answer
@@ -105,7 +105,7 @@ def df_trials(tables: Tables) -> pd.DataFrame:
     names = dict.fromkeys(["case", *keys(tables), "block", "concurrency", "completed", "failed", "requests_per_s"])
     trials = cases[list(names)].set_index("case")
     requests = trials["completed"].astype("float64").replace(0.0, np.nan)
-    waits = {str(case): (part["wait_ms"], part["requests"]) for case, part in tables.waits.groupby("case")}
+    waits = {str(case): (part["wait_us"] / 1000, part["requests"]) for case, part in tables.waits.groupby("case")}
     cpu = tables.cpu[(tables.cpu["role"] == "director") & tables.cpu["cpu_kind"].isin(BUSY_KINDS)]
     through = tables.network[tables.network["role"] == "director"].groupby("case")[["rx_bytes", "tx_bytes"]].sum()
     received = tables.network[tables.network["role"] == "client"].groupby("case")["rx_bytes"].sum()
@@ -125,7 +125,7 @@ def df_trials(tables: Tables) -> pd.DataFrame:
     return trials.astype({"requests_per_s": "float64"}).assign(**rows).reset_index()
 
 
-def percentiles_of(values: Iterable[int], counts: Iterable[int], percents: Iterable[float]) -> np.ndarray:
+def percentiles_of(values: Iterable[float], counts: Iterable[int], percents: Iterable[float]) -> np.ndarray:
     """Percentiles of values that occurred `counts` times: the smallest value that as many per cent do not exceed.
 
     The same as `numpy.percentile(..., method="inverted_cdf")` of the values written out; NaN when there are none.

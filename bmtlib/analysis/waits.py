@@ -12,12 +12,19 @@ from bmtlib.analysis.trials import df_trials, mean_of, once, percentiles_of, sum
 _PERCENTS = {"p50_ms": 50.0, "p90_ms": 90.0, "p95_ms": 95.0, "p99_ms": 99.0, "p99_9_ms": 99.9, "max_ms": 100.0}
 
 
+def _waits(tables: Tables) -> pd.DataFrame:
+    """The histograms of the done cases, in milliseconds."""
+    found = with_keys(tables, tables.waits)
+    return found.assign(wait_ms=found["wait_us"] / 1000)
+
+
 @once
 def df_waits(tables: Tables) -> pd.DataFrame:
     """Percentiles of what clients waited, by arm and levels: pooled over all requests of all clients and blocks.
 
-    requests, blocks; mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p99_9_ms, max_ms: connect to the end of the answer, whole
-    ms (ab writes no finer). Failed requests are among them: ab does not tell them apart.
+    requests, blocks; mean_ms, p50_ms, p90_ms, p95_ms, p99_ms, p99_9_ms, max_ms: up to the end of the answer, from
+    connect (ab, whole ms), from the request sent (wrk, h2load), or from when it was due (open loop). Failed requests
+    are among them: ab does not tell them apart.
     """
 
     def row(group: pd.DataFrame) -> dict[str, Any]:
@@ -30,14 +37,14 @@ def df_waits(tables: Tables) -> pd.DataFrame:
         }
 
     types = {"requests": "int64", "blocks": "int64", **dict.fromkeys(("mean_ms", *_PERCENTS), "float64")}
-    return summarised(tables, with_keys(tables, tables.waits), row, types)
+    return summarised(tables, _waits(tables), row, types)
 
 
 @once
 def df_wait_curve(tables: Tables) -> pd.DataFrame:
     """The distribution behind `df_waits`: wait_ms, and longer_share: the share of requests that waited longer.
 
-    One row per whole millisecond that occurred. The last of each arm has longer_share 0.
+    One row per wait that occurred. The last of each arm has longer_share 0.
     """
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
@@ -46,13 +53,15 @@ def df_wait_curve(tables: Tables) -> pd.DataFrame:
         longer.iloc[-1] = 0.0
         return [{"wait_ms": wait, "longer_share": share} for wait, share in longer.items()]
 
-    types = {"wait_ms": "int64", "longer_share": "float64"}
-    return summarised(tables, with_keys(tables, tables.waits), rows, types)
+    types = {"wait_ms": "float64", "longer_share": "float64"}
+    return summarised(tables, _waits(tables), rows, types)
 
 
 @once
 def df_little(tables: Tables) -> pd.DataFrame:
     """Little's law as a check: concurrency = rate x mean wait, if the load generators keep all connections busy.
+
+    Of a closed loop only: in an open one as many are in flight as the waits make.
 
     concurrency; requests_per_s, wait_mean_ms (of the single requests, not ab's quotient): medians over blocks
     in_flight: rate x wait; in_flight_share: of the concurrency. Well below 1: the clients were late in sending, so they
@@ -70,4 +79,6 @@ def df_little(tables: Tables) -> pd.DataFrame:
         }
 
     figures = ("requests_per_s", "wait_mean_ms", "in_flight", "in_flight_share")
-    return summarised(tables, df_trials(tables), row, {"concurrency": "Int64", **dict.fromkeys(figures, "float64")})
+    closed = tables.cases.loc[tables.cases["loop"] == "closed", "case"]
+    trials = df_trials(tables).loc[lambda trials: trials["case"].isin(closed)]
+    return summarised(tables, trials, row, {"concurrency": "Int64", **dict.fromkeys(figures, "float64")})

@@ -20,7 +20,7 @@ _READY_S = 30.0  # for all load generators of a lab to be loaded
 
 # Where a load generator can be held: at a line that it writes out just before its first connection, or before its
 # program is executed.
-_GATES: dict[str, At] = {"ab": "output", "h2load": "output"}
+_GATES: dict[str, At] = {"ab": "output", "h2load": "output", "python3": "output"}  # the latter: open_loop.py
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,58 +74,63 @@ def run_together(hosts: Mapping[str, Host], scripts: Mapping[str, str], *, timeo
 
 
 def run_loads(
-    hosts: Mapping[str, Host], commands: Mapping[str, Sequence[str]], *, folder: str, timeout_s: float
+    hosts: Mapping[str, Host], commands: Mapping[str, Sequence[str]], *, name: str, folder: str, timeout_s: float
 ) -> list[Ended]:
-    """Run each client's load generator, all from one instant, and wait for all, `timeout_s` in all.
+    """Run each client's load generator `name`, all from one instant, and wait for all, `timeout_s` in all.
 
     In a lab all are held ready and let go by the controller. Elsewhere each waits for the same instant by the clock of
     its host (`clock_offset_s`).
     """
-    labs = {name: host for name in commands if isinstance(host := hosts[name], NetnsHost)}
+    labs = {client: host for client in commands if isinstance(host := hosts[client], NetnsHost)}
     if len(labs) == len(commands):
-        return _held(labs, commands, folder, timeout_s)
+        return _held(labs, commands, name, folder, timeout_s)
     start_ns = start_instant_ns(len(commands))
     scripts = {
-        name: load_script(folder, command, hosts[name].on_its_clock(start_ns)) for name, command in commands.items()
+        host: load_script(folder, command, hosts[host].on_its_clock(start_ns), name)
+        for host, command in commands.items()
     }
     return run_together(hosts, scripts, timeout_s=timeout_s)
 
 
 def _held(
-    hosts: Mapping[str, NetnsHost], commands: Mapping[str, Sequence[str]], folder: str, timeout_s: float
+    hosts: Mapping[str, NetnsHost], commands: Mapping[str, Sequence[str]], name: str, folder: str, timeout_s: float
 ) -> list[Ended]:
     held: dict[str, Held] = {}
     ended: dict[str, tuple[int, int]] = {}
     try:
-        for name, command in commands.items():
+        for client, command in commands.items():
             at = _GATES.get(command[0], "start")
-            held[name] = hosts[name].hold(held_script(folder, command), program=command[0], at=at)
+            held[client] = hosts[client].hold(held_script(folder, command, name), program=command[0], at=at)
         if not wait_until_ready(list(held.values()), _READY_S):
             raise CaseError(f"not all of {len(held)} load generators were ready within {_READY_S:.0f} s")
         starts = dict(zip(held, release_all(list(held.values())), strict=True))
-        for name, rc in await_ends(held, timeout_s):
-            ended[name] = rc, time.time_ns()
+        for client, rc in await_ends(held, timeout_s):
+            ended[client] = rc, time.time_ns()
     finally:
-        for name, one in held.items():
-            one.close() if name in ended else one.kill()
-    return [_noted(hosts[name], folder, one, starts[name], ended.get(name), timeout_s) for name, one in held.items()]
+        for client, one in held.items():
+            one.close() if client in ended else one.kill()
+    return [
+        _noted(hosts[client], f"{folder}/{name}", one, starts[client], ended.get(client), timeout_s)
+        for client, one in held.items()
+    ]
 
 
 def _noted(
-    host: NetnsHost, folder: str, held: Held, start_ns: int, end: tuple[int, int] | None, timeout_s: float
+    host: NetnsHost, stem: str, held: Held, start_ns: int, end: tuple[int, int] | None, timeout_s: float
 ) -> Ended:
-    files = {"ab.txt": held.out, "ab.start": b"%d\n" % start_ns}
+    name = stem.rpartition("/")[2]
+    files = {f"{name}.txt": held.out, f"{name}.start": b"%d\n" % start_ns}
     if end is None:
         error = f"did not end within {timeout_s:.0f} s and was killed"
         return Ended(host=host.name, rc=None, error=error, files=files)
-    files |= {"ab.rc": b"%d\n" % end[0], "ab.end": b"%d\n" % end[1]}
+    files |= {f"{name}.rc": b"%d\n" % end[0], f"{name}.end": b"%d\n" % end[1]}
     if held.cpu_s is not None:
         # As the shell of `load_script` prints it.
         user, system = (f"{int(seconds // 60)}m{seconds % 60:.6f}s" for seconds in held.cpu_s)
         files["load.times"] = f"0m0.000000s 0m0.000000s\n{user} {system}\n".encode()
     with suppress(OSError):
         # The last that it wrote there is that it has finished, before it sorts and writes out its figures.
-        said = host.path(f"{folder}/ab.err").stat()
+        said = host.path(f"{stem}.err").stat()
         if said.st_size:
-            files["ab.finished"] = b"%d\n" % said.st_mtime_ns
+            files[f"{name}.finished"] = b"%d\n" % said.st_mtime_ns
     return Ended(host=host.name, rc=0, error="", files=files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,8 @@ from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.guards.judge import case_guards
 from bmtlib.measure.guards.seen import Seen
 from bmtlib.measure.in_place import InPlace
-from bmtlib.measure.load import ClientLoad, ab_command, client_loads, deadline_s
+from bmtlib.measure.load import ClientLoad, client_loads, deadline_s, load_command, warmup_command
+from bmtlib.measure.load_outcome import outcome_of
 from bmtlib.measure.looks import Looks
 from bmtlib.measure.probes import LVS_SETTLED
 from bmtlib.measure.session import Session
@@ -211,9 +213,7 @@ class CaseRun:
         if not seconds:
             return
         scripts = {
-            part.client: " ".join(
-                ["exec", *ab_command(part, self.case.load, seconds=seconds, rows=None), ">/dev/null 2>&1"]
-            )
+            part.client: f"exec {shlex.join(warmup_command(part, self.case.load))} >/dev/null 2>&1"
             for part in self.parts
         }
         run_together(self.lab.hosts, scripts, timeout_s=seconds + self.case.load.timeout_s + 10)
@@ -243,16 +243,16 @@ class CaseRun:
 
     def _load(self) -> list[Ended]:
         self.record["clock"] = self.lab.clocks()
-        commands = {part.client: ab_command(part, self.case.load) for part in self.parts}
+        commands = {part.client: load_command(part, self.case.load) for part in self.parts}
         limit_s = deadline_s(self.case.load)
         with self.looks.sampling(int(limit_s) + 5):
-            return run_loads(self.lab.hosts, commands, folder=self.place, timeout_s=limit_s)
+            return run_loads(self.lab.hosts, commands, name=self.case.load.engine, folder=self.place, timeout_s=limit_s)
 
     def _judge(self, files: dict[str, dict[str, bytes]], errors: list[str]) -> None:
-        size, record = int(self.case.load.file_size), self.record
+        record = self.record
         clients = [
-            outcome.client_outcome(
-                part, files[part.client], file_size=size, clock_offset_s=self.lab.hosts[part.client].clock_offset_s
+            outcome_of(
+                part, self.case.load, files[part.client], clock_offset_s=self.lab.hosts[part.client].clock_offset_s
             )
             for part in self.parts
         ]

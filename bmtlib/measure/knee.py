@@ -6,7 +6,7 @@ The plan grows: plan.json has a case before it is measured, and knee.json what c
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from bmtlib.measure.ready import Ready
 from bmtlib.measure.runner import Run
 from bmtlib.measure.session import Session
 from bmtlib.params.knee import Knee, breaches
-from bmtlib.parsers import ab_tsv
+from bmtlib.parsers.waits import waits_us
 from bmtlib.plan import Case, Plan
 from bmtlib.rundir import RunDir
 
@@ -85,7 +85,7 @@ def judged(folder: RunDir, knee: Knee, case: Case, record: Mapping[str, Any]) ->
     requests, clients = record["requests"], record["clients"]
     ended = requests["completed"] + requests["failed"]
     figures: dict[str, Any] = {
-        "waits_ms": percentiles(waits_ms(folder, case, [client["host"] for client in clients])),
+        "waits_ms": percentiles(waits_ms(folder, case, clients)),
         "failed_share": requests["failed"] / ended if ended else None,
         "sent_share": _sent_share(clients) if knee.vary == "rate" else None,
     }
@@ -112,15 +112,16 @@ def _sent_share(clients: Sequence[Mapping[str, Any]]) -> float:
     return 1 - unsent / planned if planned else 0.0
 
 
-def waits_ms(folder: RunDir, case: Case, clients: Sequence[str]) -> npt.NDArray[np.float64] | None:
+def waits_ms(folder: RunDir, case: Case, clients: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64] | None:
     """What each request waited, over all clients of a case; None unless all of them tell it."""
-    parts = []
+    engine, parts = case.load.engine, []
     for client in clients:
         try:
-            text = folder.raw(case.id, client, f"{case.load.engine}.tsv")
-            parts.append(_WAITS[case.load.engine](text or ""))
+            text, report = (folder.raw(case.id, client["host"], f"{engine}.{end}") for end in ("tsv", "txt"))
+            waits = waits_us(engine, text or "", report=report or "", connections=client["concurrency"])
         except BmtError:
             return None
+        parts.append(waits / 1000)
     return np.concatenate(parts) if parts else None
 
 
@@ -130,10 +131,3 @@ def percentiles(waits: npt.NDArray[np.float64] | None) -> dict[str, float]:
         return {}
     found = np.percentile(waits, list(_PERCENTS.values()), method="inverted_cdf")
     return {name: round(float(value), 3) for name, value in zip(_PERCENTS, found, strict=True)}
-
-
-def _ab(text: str) -> npt.NDArray[np.float64]:
-    return np.asarray(ab_tsv.parse_columns(text)["total_ms"], dtype=np.float64)
-
-
-_WAITS: dict[str, Callable[[str], npt.NDArray[np.float64]]] = {"ab": _ab}

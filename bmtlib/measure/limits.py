@@ -60,7 +60,7 @@ def check_limits(
         clients = case.load.clients(plan.scenario.clients)
         most = max(spread(case.load.concurrency, clients))
         limits = {
-            "ab's largest -c": ab_concurrency,
+            **({"ab's largest -c": ab_concurrency} if case.load.engine == "ab" else {}),
             "the hard limit of open files (ulimit -Hn), less what ab needs itself": nofile - _SPARE_FILES,
             "the local ports of one client": _DEFAULT_PORTS if ports is None else ports,
         }

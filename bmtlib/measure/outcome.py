@@ -19,7 +19,9 @@ class ClientOutcome:
     `start_epoch_s`: when it was let go; `begun_epoch_s`: when it was at work, which is later where it had to wait for a
     CPU; None where that is not known.
     `completed`: right status and length. `failed`: everything else that ended. `opened`: TCP connections the client's
-    kernel opened meanwhile, None when that was not measured.
+    kernel opened meanwhile, None when that was not measured. `document_bytes`: of the first answer, None where unknown.
+    `planned`: requests that it was to make, where that is fixed beforehand; `unsent`: those that it could not send.
+    `late_p99_ms`: of an open loop, how much later than due 99 % of the requests began, at the most.
     """
 
     host: str
@@ -35,6 +37,9 @@ class ClientOutcome:
     document_bytes: int | None
     said: str
     begun_epoch_s: float | None = None
+    planned: int | None = None
+    unsent: int | None = None
+    late_p99_ms: float | None = None
 
 
 def client_outcome(

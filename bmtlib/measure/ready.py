@@ -12,8 +12,10 @@ from bmtlib.hosts.secret import sudo_password
 from bmtlib.measure import client_means
 from bmtlib.measure.capacity import ClientMeans, share
 from bmtlib.measure.limits import check_limits
+from bmtlib.measure.load import program_of
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.plan import Plan
+from bmtlib.programs import path_of, programs
 from bmtlib.setup import system
 from bmtlib.setup.system import System
 from bmtlib.testbeds.bring_up import vcpus_of
@@ -60,7 +62,10 @@ def check(plan: Plan, *, tell: Tell = lambda _: None) -> Ready:
     """
     if plan.testbed.kind == "ssh":
         return _check_fleet(plan, tell)
-    if missing := doctor.missing_programs("vm" if plan.testbed.kind == "vm" else "all"):
+    missing = doctor.missing_programs("vm" if plan.testbed.kind == "vm" else "all")
+    if (engine := program_of(plan.scenario.load.engine)) not in missing and path_of(engine) is None:
+        missing.append(engine)
+    if missing:
         raise MachineError(f"programs are missing: {', '.join(missing)}", todo=doctor.install_command(missing))
     wish = plan.testbed.privilege
     rootless = (doctor.lab_privilege() if wish == "auto" else wish) == "rootless"
@@ -116,6 +121,7 @@ def _ready(plan: Plan, fleet: Fleet) -> Ready:
             f"hosts that bmtlib cannot set up:\n    {lines}", todo="Rocky, Alma or RHEL 8-9, Debian 12, Ubuntu 24.04"
         )
     check_segment(fleet, str(plan.testbed.network.vip), kinds={arm.kind for arm in plan.scenario.arms.values()})
+    _check_engine(fleet.role("client"), plan)
     means = each(fleet.role("client"), lambda host: _means(host, systems[host.name], plan))
     ready = Ready(placement=fleet.placement, fleet=fleet, systems=systems, means=means)
     for load in {case.load.concurrency: case.load for case in plan.cases}.values():
@@ -145,6 +151,21 @@ def _look(host: Host) -> System:
     return system.parse(host.name, host.run(system.PROBE.argv, stdin=system.PROBE.stdin).stdout)
 
 
+def _check_engine(clients: list[Host], plan: Plan) -> None:
+    """A load generator other than ab, which is installed where it is missing, must be on every client."""
+    engine = plan.scenario.load.engine
+    if engine == "ab":
+        return
+    program = next(row for row in programs() if row.name == program_of(engine))
+    test = f"command -v {program.name}"
+    if engine == "open_loop":
+        test += ' && python3 -c "import sys; sys.exit(sys.version_info < (3, 6))"'
+    has = each(clients, lambda host: host.run(["sh", "-c", test], check=False).rc == 0)
+    if lacking := [name for name, there in has.items() if not there]:
+        todo = f"there: apt-get install {program.debian} (Debian, Ubuntu), or dnf install {program.rpm} (Rocky, RHEL)"
+        raise MachineError(f"the load engine {engine} needs {program.name} on {', '.join(lacking)}", todo=todo)
+
+
 def _means(host: Host, has: System, plan: Plan) -> ClientMeans:
     ports = _client_ports(plan)
     if "ab" not in has.programs:  # it will be installed: this is the least that a build of it can
@@ -156,4 +177,6 @@ def _means(host: Host, has: System, plan: Plan) -> ClientMeans:
             cpus=len(host.cpus),
         )
     look = client_means.PROBE
-    return client_means.parse(host.name, host.run(look.argv, stdin=look.stdin).stdout, ports)
+    means = client_means.parse(host.name, host.run(look.argv, stdin=look.stdin).stdout, ports)
+    # The others have no limit of their own.
+    return means if plan.scenario.load.engine == "ab" else replace(means, ab_concurrency=_ENOUGH)

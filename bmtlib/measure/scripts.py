@@ -65,8 +65,10 @@ def stop_script(folder: str) -> str:
     return f'cd {shlex.quote(folder)} && : > stop && kill "$(cat sleeper)" 2>/dev/null; true'
 
 
-def load_script(folder: str, command: Sequence[str], start_ns: int) -> str:
+def load_script(folder: str, command: Sequence[str], start_ns: int, name: str = "ab") -> str:
     """Wait for the clock to show `start_ns`, note the instant, run the load, note the end and the exit code.
+
+    Files `<name>.start`, `.txt`, `.err`, `.rc` and `.end`: `name` is that of the load generator.
 
     The instant noted is the last thing before the load generator is started, so skew between clients is what was
     achieved, not what was asked.
@@ -75,14 +77,14 @@ def load_script(folder: str, command: Sequence[str], start_ns: int) -> str:
         _enter(folder)
         + f"left=$(( {start_ns} - $(date +%s%N) ))\n"
         + '[ $left -le 0 ] || sleep "$((left / 1000000000)).$(printf %09d $((left % 1000000000)))"\n'
-        + "date +%s%N > ab.start\n"
-        + f"{shlex.join(command)} > ab.txt 2> ab.err </dev/null\n"
+        + f"date +%s%N > {name}.start\n"
+        + f"{shlex.join(command)} > {name}.txt 2> {name}.err </dev/null\n"
         # What the load generator cost in CPU time is known to nobody once its parent is gone.
-        + "echo $? > ab.rc; date +%s%N > ab.end; times > load.times\n"
-        + "[ ! -s ab.err ] || date -r ab.err +%s%N > ab.finished\n"
+        + f"echo $? > {name}.rc; date +%s%N > {name}.end; times > load.times\n"
+        + f"[ ! -s {name}.err ] || date -r {name}.err +%s%N > {name}.finished\n"
     )
 
 
-def held_script(folder: str, command: Sequence[str]) -> str:
+def held_script(folder: str, command: Sequence[str], name: str = "ab") -> str:
     """Become the load generator, whose output goes to whoever holds it (`hosts.gate`)."""
-    return _enter(folder) + f"exec {shlex.join(command)} 2> ab.err\n"
+    return _enter(folder) + f"exec {shlex.join(command)} 2> {name}.err\n"

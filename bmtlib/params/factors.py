@@ -24,6 +24,7 @@ def _all_different(levels: tuple[T, ...]) -> tuple[T, ...]:
 
 # One type for a key and for the levels that stand in for it.
 Concurrency = Annotated[int, Field(ge=1, le=10_000_000)]
+Rate = Annotated[int, Field(ge=1, le=10_000_000)]
 Threads = Annotated[int, Field(ge=1, le=64)]
 Queues = Annotated[int, Field(ge=1, le=256)]
 # Names become parts of folder names.
@@ -40,6 +41,9 @@ class Factors(TypedDict, total=False):
 
     file_size: Annotated[_Levels[FileSize], Field(description="Varies load.file_size, e.g. [1 KiB, 64 KiB].")]
     concurrency: Annotated[_Levels[Concurrency], Field(description="Varies load.concurrency (over all clients).")]
+    rate: Annotated[
+        _Levels[Rate], Field(description="Varies load.rate: requests/s over all clients, of the engine open_loop.")
+    ]
     keepalive: Annotated[_Levels[bool], Field(description="Varies load.keepalive: [false, true].")]
     threads: Annotated[
         _Levels[Threads],
@@ -71,6 +75,7 @@ class Combination(TypedDict, total=False):
 
     file_size: Annotated[FileSize, Field(description="Level of load.file_size, e.g. 5 KiB.")]
     concurrency: Annotated[Concurrency, Field(description="Level of load.concurrency.")]
+    rate: Annotated[Rate, Field(description="Level of load.rate.")]
     keepalive: Annotated[bool, Field(description="Level of load.keepalive.")]
     threads: Annotated[Threads, Field(description="Level of the threads of the arms of kind proxy.")]
     queues: Annotated[Queues, Field(description="Level of the director's receive queues.")]

@@ -18,6 +18,12 @@ from bmtlib.rundir import RunDir
 
 # First words of what a tuning changes; the rest of a case's changes is its arm.
 _TUNING = ("sysctl", "nic", "irq", "irqbalance", "steering", "cpu")
+_GENERATORS = {
+    "ab": "Apache Bench (ab), a closed loop",
+    "wrk": "wrk, a closed loop",
+    "h2load": "h2load, a closed loop",
+    "open_loop": "bmtlib's own open loop",
+}
 _ROLES = {"client": "clients", "director": "director", "web": "web hosts"}
 
 
@@ -29,10 +35,10 @@ def load(folder: RunDir) -> Html:
     ends = f"{wish['seconds']} s" if wish.get("seconds") is not None else f"{wish['requests']:,} requests"
     facts = {
         "File": size_text(wish["file_size"]),
-        "Concurrency": f"{wish['concurrency']:,} connections open at a time, over {scenario['clients']} clients",
+        **_offered(wish, scenario["clients"]),
         "Each case ends after": f"{ends}, behind {wish['warmup_seconds']} s of warm-up that do not count",
         "Connections": "kept alive" if wish["keepalive"] else "a new one for each request",
-        "Load generator": "Apache Bench (ab), all clients from one start instant",
+        "Load generator": f"{_GENERATORS[wish['engine']]}, all clients from one start instant",
         "Blocks": _blocks(folder.run_json(), scenario["repetitions"]),
         "Order": f"{scenario['order']} (seed {scenario['seed']})",
     }
@@ -62,6 +68,15 @@ def _blocks(run: Mapping[str, Any], wish: Any) -> str:
     if (sessions := len(run.get("sessions", []))) > 1:
         text += f". Measured in {sessions} sessions on the same hosts (run.json has their times)"
     return text
+
+
+def _offered(wish: Mapping[str, Any], clients: int) -> dict[str, str]:
+    if wish.get("rate") is None:
+        return {"Concurrency": f"{wish['concurrency']:,} connections open at a time, over {clients} clients"}
+    return {
+        "Offered": f"{wish['rate']:,} requests/s at equal distances, by {clients} clients in turn",
+        "Concurrency": f"{wish['concurrency']:,} connections open at a time at the most",
+    }
 
 
 def _level(factor: str, level: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bmtlib.analysis import compare
+from bmtlib.analysis.naming import loop, waits_from
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT
@@ -163,17 +164,18 @@ def _seed_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 def waits(tables: Tables) -> Html:
     """What clients waited: percentiles over all requests."""
     percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", "longest": "max_ms"}
+    finest = ",.0f" if (tables.cases["load_engine"] == "ab").any() else ",.2f"
     rows = [
         {
             **named(tables, row),
             "mean (ms)": Number.written(row["mean_ms"], ",.1f"),
-            **{f"{word} (ms)": Number.written(row[column], ",.0f") for word, column in percents.items()},
+            **{f"{word} (ms)": Number.written(row[column], finest) for word, column in percents.items()},
             "requests": Number.of(row["requests"]),
         }
         for row in records(compare.df_waits(tables))
     ]
-    note = "Pooled over all requests of all clients and blocks, from connecting to the end of the answer."
-    return table("What clients waited", rows, note, _NOTHING)
+    note = f"{waits_from(tables)}; pooled over all requests of all clients and blocks."
+    return table(f"What clients waited ({loop(tables)} loop)", rows, note, _NOTHING)
 
 
 def little(tables: Tables) -> Html:
@@ -190,7 +192,8 @@ def little(tables: Tables) -> Html:
         for row in records(compare.df_little(tables))
     ]
     note = "Well below 100 %: the clients were late in sending, so they are part of what limits the result."
-    return table("Little's law, as a check", rows, note, _NOTHING)
+    nothing = "Of a closed loop only: in an open one the waits make how many are in flight."
+    return table("Little's law, as a check", rows, note, nothing if loop(tables) == "open" else _NOTHING)
 
 
 def director_cpu(tables: Tables) -> Html:

@@ -23,6 +23,7 @@ def test_every_factor_has_a_column_and_words() -> None:
     levels = {
         "file_size_bytes": 5120,
         "concurrency": 200,
+        "offered_per_s": 2000,
         "keepalive": False,
         "threads": 2,
         "queues": 2,
@@ -31,4 +32,5 @@ def test_every_factor_has_a_column_and_words() -> None:
     }
     assert set(levels) == set(FACTOR_COLUMNS.values())
     words = [level(column, value) for column, value in levels.items()]
-    assert words == ["5 KiB", "concurrency 200", "no keep-alive", "2 threads", "2 queues", "cured", "seed tuning"]
+    rest = ["no keep-alive", "2 threads", "2 queues", "cured", "seed tuning"]
+    assert words == ["5 KiB", "concurrency 200", "2,000 requests/s", *rest]

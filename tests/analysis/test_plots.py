@@ -85,7 +85,7 @@ def test_headings_say_what_the_tables_say(figures: dict[str, Figure]) -> None:
     assert "No arm was measured with two settings" in said["settings"]
     assert "of all packets received: proxy 100 %, l2dsr 100 %" in said["packets-by-cpu"]
     assert all(
-        "5 KiB and concurrency 20; 3 blocks; engine haproxy, nft; fidelity namespace" in said[name]
+        "5 KiB and concurrency 20; 3 blocks; closed loop (ab); engine haproxy, nft; fidelity namespace" in said[name]
         for name, figure in figures.items()
         if figure.axes
     )

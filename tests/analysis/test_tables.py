@@ -49,7 +49,7 @@ def test_case_and_clients(tables: Tables) -> None:
 def test_waits_are_pooled_over_clients(tables: Tables) -> None:
     waits = of(tables.waits, "b1-proxy")
     assert waits["requests"].sum() == 404
-    assert list(waits["wait_ms"]) == list(range(1, 21))
+    assert list(waits["wait_us"]) == list(range(1000, 21_000, 1000))
 
 
 def test_cpu_seconds(tables: Tables) -> None:

@@ -24,6 +24,7 @@ from bmtlib.parsers import (
     conntrack,
     ethtool,
     ethtool_flows,
+    h2load,
     haproxy,
     hardware,
     interrupts,
@@ -35,6 +36,7 @@ from bmtlib.parsers import (
     module_parameters,
     nft,
     nstat,
+    open_loop,
     proc_net,
     processes,
     qdisc,
@@ -45,10 +47,26 @@ from bmtlib.parsers import (
     stat,
     sysctl,
     thermal,
+    wrk,
 )
 
 TESTS = Path(__file__).parents[1]
 Parse = Callable[[str], list[Any]]
+
+
+def by_row(parse_columns: Callable[[str], dict[str, list[int]]]) -> Parse:
+    """A parser that gives a list per column, as one that gives a row per line."""
+
+    def parse(text: str) -> list[Any]:
+        columns = parse_columns(text)
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+    return parse
+
+
+def wrk_waits(text: str) -> list[Any]:
+    return [{"wait_us": wait, "count": count} for wait, count in wrk.parse_counts(text).items()]
+
 
 # name of the folders -> parser, tool named by its errors
 TABLE: dict[str, tuple[Parse, str]] = {
@@ -67,6 +85,8 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "ethtool_ring": (ethtool.parse_ring, "ethtool"),
     "ethtool_rxfh": (ethtool_flows.parse_rxfh, "ethtool"),
     "ethtool_stats": (ethtool.parse_stats, "ethtool"),
+    "h2load": (h2load.parse, "h2load"),
+    "h2load_log": (by_row(h2load.parse_columns), "h2load"),
     "haproxy_info": (haproxy.parse_info, "haproxy"),
     "haproxy_stat": (haproxy.parse_stat, "haproxy"),
     "hardware": (hardware.parse, "hardware"),
@@ -84,6 +104,8 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "nft_counters": (nft.parse, "nft"),
     "netdev": (proc_net.parse_dev, "netdev"),
     "nstat": (nstat.parse, "nstat"),
+    "open_loop": (open_loop.parse, "open_loop"),
+    "open_loop_rows": (by_row(open_loop.parse_columns), "open_loop"),
     "snmp": (proc_net.parse_snmp, "snmp"),
     "sockstat": (proc_net.parse_sockstat, "sockstat"),
     "processes": (processes.parse, "processes"),
@@ -97,6 +119,8 @@ TABLE: dict[str, tuple[Parse, str]] = {
     "stat_system": (stat.parse_system, "stat"),
     "sysctl": (sysctl.parse, "sysctl"),
     "thermal": (thermal.parse, "thermal"),
+    "wrk": (wrk.parse, "wrk"),
+    "wrk_waits": (wrk_waits, "wrk"),
 }
 JSON = {"haproxy_info", "haproxy_stat", "ip_link", "lscpu", "nft_counters", "nstat", "qdisc"}
 
@@ -111,6 +135,7 @@ UNSEEN_CUTS = {
     "ethtool_flow_hash": "which header fields there are depends on the driver",
     "ethtool_rxfh": "what follows the hash key depends on ethtool's version",
     "ethtool_stats": "which counters there are depends on the driver",
+    "h2load_log": "as many lines as there were answers; the report says how many",
     "interrupts": "which lines follow the sum of errors depends on the processor",
     "ip_vs_modules": "which parameters there are depends on the modules",
     "ipvsadm": "as many lines as there are servers",
@@ -118,6 +143,7 @@ UNSEEN_CUTS = {
     "ipvsadm_rate": "as many lines as there are servers",
     "ipvsadm_stats": "as many lines as there are servers",
     "netdev": "as many lines as there are interfaces",
+    "open_loop_rows": "as many lines as there were requests; the report says how many",
     "snmp": "which counters there are depends on the kernel",
     "link_speed": "as many lines as there are interfaces",
     "processes": "as many lines as there are processes",
@@ -125,8 +151,13 @@ UNSEEN_CUTS = {
     "ss_listen": "as many lines as there are sockets",
     "sysctl": "which keys there are depends on the kernel",
     "thermal": "which files there are depends on the machine",
+    "wrk_waits": "as many lines as there were different waits; the report says how many requests",
 }
-EMPTY_IS_VALID = {"ab_log": "ab -q says nothing when all goes well", "ab_partial": "ab was killed at once"}
+EMPTY_IS_VALID = {
+    "ab_log": "ab -q says nothing when all goes well",
+    "ab_partial": "ab was killed at once",
+    "wrk_waits": "no answer",
+}
 # (reader, text): pairs that are the same tool's output
 SAME_TEXT = {("stat", "stat_system"), ("stat_system", "stat"), ("sysctl", "conntrack")}
 

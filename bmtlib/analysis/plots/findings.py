@@ -12,7 +12,17 @@ from bmtlib.analysis.compare import (
     df_waits,
     df_web_share,
 )
-from bmtlib.analysis.naming import in_sentence, named, number, percent, ratio_text, scales, series_label
+from bmtlib.analysis.naming import (
+    in_sentence,
+    loop,
+    named,
+    number,
+    percent,
+    ratio_text,
+    scales,
+    series_label,
+    wait_text,
+)
 from bmtlib.analysis.tables import Tables
 
 
@@ -81,9 +91,13 @@ def waits_finding(tables: Tables) -> str:
     if table.empty:
         return "What clients waited"
     if scales(tables):
-        return "What clients waited: percentiles over all requests"
-    parts = [f"{in_sentence(row['series'])} {row['p99_ms']:.0f} ms" for _, row in table.iterrows()]
-    return f"99 of 100 requests were answered within: {', '.join(parts)}"
+        return f"What clients waited in {_loop(tables)}: percentiles over all requests"
+    parts = [f"{in_sentence(row['series'])} {wait_text(tables, row['p99_ms'])}" for _, row in table.iterrows()]
+    return f"In {_loop(tables)}, 99 of 100 requests were answered within: {', '.join(parts)}"
+
+
+def _loop(tables: Tables) -> str:
+    return "an open loop" if loop(tables) == "open" else "a closed loop"
 
 
 def busy_finding(tables: Tables) -> str:

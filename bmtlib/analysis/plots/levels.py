@@ -26,6 +26,7 @@ from bmtlib.analysis.plots.style import (
 from bmtlib.analysis.tables import Tables
 
 _PANEL_IN = 3.3
+_SCALE_NAMES = {"file_size_bytes": "file size", "concurrency": "concurrency", "offered_per_s": "offered requests/s"}
 _LOG_FROM = 10.0  # ratio of largest to smallest value from which on a linear axis would flatten the small ones
 
 
@@ -96,11 +97,15 @@ def _draw(tables: Tables, axes: Axes, x: str, table: pd.DataFrame, trials: pd.Da
         axes.plot(at, dots[shown.dots], "o", color=look.colour, markersize=4, markeredgecolor="white")
         labels.append((float(part[shown.value].iloc[-1]), look.label, text_colour(look.colour)))
     _scale(axes, table, shown)
-    axes.set_xticks(range(len(levels)), [level(x, value).removeprefix("concurrency ") for value in levels])
-    axes.set_xlabel("concurrency" if x == "concurrency" else "file size")
+    axes.set_xticks(range(len(levels)), [_tick(x, value) for value in levels])
+    axes.set_xlabel(_SCALE_NAMES[x])
     axes.set_ylabel(shown.unit)
     axes.grid(axis="y")
     return labels
+
+
+def _tick(x: str, value: object) -> str:
+    return level(x, value).removeprefix("concurrency ").removesuffix(" requests/s")
 
 
 def _scale(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:

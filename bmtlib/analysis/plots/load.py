@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.compare import df_throughput, df_trials, df_wait_curve, df_web_share
-from bmtlib.analysis.naming import conditions, named, number, scales
+from bmtlib.analysis.naming import conditions, named, number, scales, waits_from
 from bmtlib.analysis.plots.findings import throughput_finding, waits_finding, web_share_finding
 from bmtlib.analysis.plots.levels import Shown, level_figure
 from bmtlib.analysis.plots.series import all_series
@@ -87,7 +87,7 @@ def plot_waits(tables: Tables) -> Figure:
     if curve.empty:
         return nothing_to_show("What clients waited", NO_CASE if not len(df_trials(tables)) else "No waits were kept.")
     parts = list(curve.groupby("scale", sort=False))
-    note = f"From connect to the end of the answer, all clients and blocks pooled. {conditions(tables)}."
+    note = f"{waits_from(tables)}, all clients and blocks pooled. {conditions(tables)}."
     figure = new_figure(waits_finding(tables), note, 3.1 * math.ceil(len(parts) / 2))
     panels = panel_grid(figure, len(parts))
     drawn = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bmtlib.measure.guards.guard import Guard, Verdict, graded
+from bmtlib.measure.guards.rate import rate_guards
 from bmtlib.measure.load import request_cap
 from bmtlib.measure.outcome import ClientOutcome, Window
 from bmtlib.params.scenario import Load
@@ -28,7 +29,7 @@ def load_guards(
     load: Load, clients: Sequence[ClientOutcome], window: Window | None, requests: Mapping[str, int | None]
 ) -> list[Guard]:
     """Judge one case by its own figures."""
-    found = [_answers(requests), _lengths(load, clients), _accounting(load, requests)]
+    found = [_answers(requests), _lengths(load, clients), _accounting(load, requests), *rate_guards(load, clients)]
     if window is not None:
         found.append(
             graded(
@@ -47,7 +48,7 @@ def load_guards(
         found.append(
             Guard(name="skew", verdict=mark, value=window.skew_ms, limit=SKEW_MARK_MS, text=text, evidence=_TIMES[:1])
         )
-    if load.seconds is not None:
+    if load.engine == "ab" and load.seconds is not None:
         cap = request_cap(load.seconds)
         most = max((client.completed + client.failed for client in clients), default=0)
         hit = most >= cap
@@ -67,9 +68,12 @@ def _answers(requests: Mapping[str, int | None]) -> Guard:
 
 def _lengths(load: Load, clients: Sequence[ClientOutcome]) -> Guard:
     size = int(load.file_size)
-    wrong = [client.host for client in clients if client.status == "done" and client.document_bytes != size]
+    asked = [client for client in clients if client.status == "done" and load.engine == "ab"]
+    wrong = [client.host for client in asked if client.document_bytes != size]
     what = f"the first answer to {', '.join(wrong)} did not have" if wrong else "first answers had"
     text = f"{what} {size} bytes"
+    if load.engine != "ab":
+        text = "not looked at by itself: an answer of another length is a failed request"
     evidence = ("case.json clients[].document_bytes",)
     return Guard(
         name="length", verdict="mark" if wrong else "ok", value=len(wrong), limit=0, text=text, evidence=evidence
