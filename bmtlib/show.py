@@ -14,8 +14,8 @@ from rich.text import Text
 from bmtlib.doctor import Check
 from bmtlib.fleet import Applied
 from bmtlib.hosts.rollback import Drift, Rolled
+from bmtlib.measure.estimate import estimate_s
 from bmtlib.measure.preview import Step
-from bmtlib.measure.runner import estimate_s
 from bmtlib.params.repetitions import fewest_blocks, words
 from bmtlib.plan import Plan, rows
 from bmtlib.widgets.progress import duration

@@ -49,7 +49,8 @@ def check_folder(folder: RunDir, plan: Plan) -> None:
         )
     now = make_plan(plan.scenario, plan.testbed)
     if now.digest != plan.digest:
-        what = f"the profiles '{plan.scenario.tuning}' in params/profiles are not those that this run began with"
+        sets = " and ".join(repr(name) for name in plan.scenario.tunings)
+        what = f"the profiles {sets} in params/profiles are not those that this run began with"
         raise InputError(what, where=where, todo=f"put them back as in the folder's profiles/, or {_NEW_RUN}")
     if now != plan:
         raise InputError("plan.json was changed: its scenario makes another plan", where=where, todo=_NEW_RUN)

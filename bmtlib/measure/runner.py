@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
@@ -15,6 +15,7 @@ import bmtlib
 from bmtlib.errors import BmtError, InputError
 from bmtlib.measure import resume
 from bmtlib.measure.case import CaseRun
+from bmtlib.measure.estimate import case_s, estimate_s
 from bmtlib.measure.limits import unreachable_levels
 from bmtlib.measure.ready import Ready
 from bmtlib.measure.session import Session
@@ -23,9 +24,6 @@ from bmtlib.params.repetitions import Repetitions
 from bmtlib.plan import Case, Plan
 from bmtlib.rundir import FORMAT, RunDir
 from bmtlib.testbeds.placement import pin_process
-
-# What one case costs beside warm-up and load: for the estimate of the time left only.
-OVERHEAD_S = 1.5
 
 
 def create_run(
@@ -103,19 +101,6 @@ def run_plan(plan: Plan, folder: RunDir, ready: Ready) -> dict[str, Any]:
         if folder.run_json()["status"] != "planned":
             resume.check_folder(folder, plan)
         return Run(plan, folder, ready).run()
-
-
-def case_s(case: Case) -> float:
-    """Seconds that a case will take, load and all, before any was measured."""
-    load = case.load
-    # A counted load ends when it ends: 2,000 requests/s is a cautious guess for a small machine.
-    seconds = (load.requests or 0) / 2000 if load.seconds is None else load.seconds
-    return load.warmup_seconds + seconds + OVERHEAD_S
-
-
-def estimate_s(cases: Iterable[Case]) -> float:
-    """Seconds that cases will take."""
-    return sum(map(case_s, cases))
 
 
 class Run:
