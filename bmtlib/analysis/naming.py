@@ -87,11 +87,17 @@ def conditions(tables: Tables) -> str:
     parts = [
         f"at {levels}" if levels else "",
         blocks_text(cases["block"].nunique()),
-        f"{loop(tables)} loop ({', '.join(map(str, cases['load_engine'].dropna().unique()))})",
+        _loop_text(tables),
         "engine " + ", ".join(engines) if engines else "",
     ]
     text = "; ".join([*filter(None, parts), fidelity(tables)])
     return text[0].upper() + text[1:]
+
+
+def _loop_text(tables: Tables) -> str:
+    """The loop, and the load generator where there are several that do it."""
+    engines = [str(name) for name in tables.cases["load_engine"].dropna().unique() if name != "open_loop"]
+    return f"{loop(tables)} loop ({', '.join(engines)})" if engines else f"{loop(tables)} loop"
 
 
 def loop(tables: Tables) -> str:

@@ -140,7 +140,7 @@ def raw_files(folder: RunDir) -> Html:
         place = f"cases/{case['id']}"
         clients = [client["host"] for client in case["clients"]]
         bundle = f"{place}/client.zip"
-        reports = [link(folder, f"{place}/{host}/ab.txt", host) for host in clients[:_MOST_LINKS]]
+        reports = [link(folder, f"{place}/{host}/{case['load']['engine']}.txt", host) for host in clients[:_MOST_LINKS]]
         if others := len(clients) - len(reports):
             reports.append(link(folder, bundle if (folder.path / bundle).exists() else place, f"{others} more"))
         rows.append(
@@ -149,7 +149,7 @@ def raw_files(folder: RunDir) -> Html:
                 "status": case["status"],
                 "requests": Number.of(case["requests"]["completed"]),
                 "seconds": Number.of(case["window_s"], digits=4),
-                "Apache Bench said": Html(", ").join(reports) if reports else MISSING,
+                "the load generators said": Html(", ").join(reports) if reports else MISSING,
                 "director": link(folder, f"{place}/{director}", "counters"),
             }
         )

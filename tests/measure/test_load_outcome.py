@@ -208,6 +208,13 @@ def test_lateness_is_that_of_the_latest_client(late: float, verdict: str) -> Non
     assert (guard.name, guard.verdict, guard.value) == ("lateness", verdict, late)
 
 
+def test_evidence_names_files_that_are_there() -> None:
+    found = load_guards(OPEN, [client()], None, request_counts([client()], keepalive=False))
+    files_named = {item for guard in found for item in guard.evidence if item.startswith("client*/")}
+    assert "client*/open_loop.txt" in files_named
+    assert not [item for item in files_named if "/ab." in item]
+
+
 def test_loads_without_a_plan_have_no_such_guards() -> None:
     assert rate_guards(WRK, [client(planned=None, unsent=None, late=None)]) == []
     assert [guard.name for guard in rate_guards(COUNTED, [client(late=None)])] == ["send-rate"]

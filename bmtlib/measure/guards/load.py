@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bmtlib.measure.guards.guard import Guard, Verdict, graded
 from bmtlib.measure.guards.rate import rate_guards
@@ -55,7 +56,12 @@ def load_guards(
         text = f"a client made {most} requests" + (": it stopped at ab's -n, before the time was over" if hit else "")
         verdict: Verdict = "reject" if hit else "ok"
         found.append(Guard(name="time-limit", verdict=verdict, value=most, limit=cap, text=text, evidence=_REPORTS[:2]))
-    return found
+    return [_with_files_of(load.engine, guard) for guard in found]
+
+
+def _with_files_of(engine: str, guard: Guard) -> Guard:
+    """Evidence is written down as ab's files have it."""
+    return replace(guard, evidence=tuple(item.replace("client*/ab.", f"client*/{engine}.") for item in guard.evidence))
 
 
 def _answers(requests: Mapping[str, int | None]) -> Guard:

@@ -24,12 +24,22 @@ def rate_guards(load: Load, clients: Sequence[ClientOutcome]) -> list[Guard]:
     at = f" at {load.rate} requests/s" if load.rate is not None else ""
     text = f"of the planned requests were not sent ({unsent} of {planned}{at})"
     evidence = ("case.json clients[].planned", "case.json clients[].unsent", f"client*/{load.engine}.txt")
-    found = [graded("send-rate", unsent / planned, UNSENT_MARK, UNSENT_REJECT, text, evidence)]
+    found = [graded("send-rate", unsent / planned, UNSENT_MARK, UNSENT_REJECT, text, evidence, ("waits",))]
     late = [client.late_p99_ms for client in counted if client.late_p99_ms is not None]
     if late:
         value = max(late)
         verdict: Verdict = "mark" if value > LATE_MARK_MS else "ok"
         text = f"with the latest client 99 % of the requests began within {value:.1f} ms after they were due"
         rows = ("case.json clients[].late_p99_ms", f"client*/{load.engine}.tsv late_us")
-        found.append(Guard(name="lateness", verdict=verdict, value=value, limit=LATE_MARK_MS, text=text, evidence=rows))
+        found.append(
+            Guard(
+                name="lateness",
+                verdict=verdict,
+                value=value,
+                limit=LATE_MARK_MS,
+                text=text,
+                evidence=rows,
+                spoils=("waits",),
+            )
+        )
     return found
