@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bmtlib.analysis.schema import COLUMNS
+from bmtlib.analysis.diagnose import df_limit_by_arm
+from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import KINDS, once, percentiles_of
 from bmtlib.params.knee import Knee
@@ -19,6 +20,8 @@ from bmtlib.search import Bracket, Limits, bracket, decided
 
 _NAMES = ("arm", "kind", "engine")
 _PERCENTS = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "p99_9_ms": 99.9, "max_ms": 100.0}
+# Limits of `df_bottleneck` that are the director's.
+_DIRECTORS = ("director", "maxconn", "rate-limit", "conntrack")
 UNITS = {"rate": "requests/s", "concurrency": "connections"}
 
 
@@ -92,9 +95,13 @@ def df_knee(tables: Tables) -> pd.DataFrame:
 
 @once
 def df_knees(tables: Tables) -> pd.DataFrame:
-    """One row per arm: vary, knee_low, knee_high as in `df_knee`; cases of the search; limit_by: what broke first above
-    the knee, in words; ending: found, "never kept" (not even at the lowest level), "never broken" (not even at the
-    highest), open (the search did not end); odd: levels above that were kept all the same."""
+    """One row per arm: where its knee lies, and what set it.
+
+    vary; knee_low, knee_high: as in `df_knee`; cases: of the search; broke: what was not kept above the knee, in words
+    ending: found, "never kept" (not even at the lowest level), "never broken" (not even at the highest), open (the
+        search did not end). odd: levels above that were kept all the same
+    limit_at, limit, limit_words: a level at the knee, and what limited there, as in `df_bottleneck`
+    """
     tries, rows = knee_tries(tables), []
     tries = tries[tries["percent"].isna()]
     for arm, found in brackets(tables).items():
@@ -108,8 +115,9 @@ def df_knees(tables: Tables) -> pd.DataFrame:
                 "knee_high": found.broke,
                 "ending": found.ending or "open",
                 "cases": len(part),
-                "limit_by": next(iter(why), ""),
+                "broke": next(iter(why), ""),
                 "odd": ", ".join(map(str, found.odd)),
+                **_limit_at_knee(tables, arm, found),
             }
         )
     types = {
@@ -118,9 +126,24 @@ def df_knees(tables: Tables) -> pd.DataFrame:
         **dict.fromkeys(("knee_low", "knee_high"), "Int64"),
         "ending": "string",
         "cases": "int64",
-        **dict.fromkeys(("limit_by", "odd"), "string"),
+        **dict.fromkeys(("broke", "odd"), "string"),
+        "limit_at": "Int64",
+        **dict.fromkeys(("limit", "limit_words"), "string"),
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+
+def _limit_at_knee(tables: Tables, arm: str, found: Bracket) -> dict[str, Any]:
+    """At the level that broke, or at the highest that was kept."""
+    level = found.kept if found.broke is None else found.broke
+    limits = df_limit_by_arm(tables)
+    column = FACTOR_COLUMNS[tables.search.vary] if tables.search else ""
+    if column not in limits or level is None:
+        return {}
+    at = limits[(limits["arm"] == arm) & (limits[column] == level)]
+    if at.empty:
+        return {}
+    return {"limit_at": level, "limit": at["limit"].iloc[0], "limit_words": at["words"].iloc[0]}
 
 
 @once
@@ -158,7 +181,7 @@ def objective_text(knee: Knee) -> str:
     """What was asked for, in words.
 
     >>> objective_text(Knee(vary="rate", lowest=1, highest=9, objective={"wait_p99_ms": 50}))
-    '99 % of waits up to 50 ms, at most 0.1 % failed'
+    '99 % of waits up to 50 ms, at most 0.1 % failed, at least 99 % sent'
     """
     asked = knee.objective
     parts = [
@@ -166,19 +189,21 @@ def objective_text(knee: Knee) -> str:
         for percent, limit in (("50", asked.wait_p50_ms), ("99", asked.wait_p99_ms))
         if limit is not None
     ]
-    return f"{' and '.join(parts)}, at most {100 * asked.failed_share:g} % failed"
+    sent = f", at least {100 * asked.sent_share:g} % sent" if knee.vary == "rate" else ""
+    return f"{' and '.join(parts)}, at most {100 * asked.failed_share:g} % failed{sent}"
 
 
-def knee_text(row: Any, unit: str) -> str:
-    """Where an arm's knee lies, from a row of `df_knees`."""
+def knee_text(row: Any, unit: str = "") -> str:
+    """Where an arm's knee lies, from a row of `df_knees`; without its unit where that is said once for all arms."""
+    unit = f" {unit}" if unit else ""
     low, high = ("" if pd.isna(row[name]) else f"{row[name]:,}" for name in ("knee_low", "knee_high"))
     if row["ending"] == "never kept":
-        return f"{row['arm']} not even {high} {unit}"
+        return f"{row['arm']} not even {high}{unit}"
     if row["ending"] == "never broken":
-        return f"{row['arm']} {low} {unit} and more (no higher level was tried)"
+        return f"{row['arm']} {low}{unit} and more (no higher level was tried)"
     if row["ending"] == "open":
-        return f"{row['arm']} {f'at least {low} {unit}' if low else 'nothing yet'} (the search did not end)"
-    return f"{row['arm']} {low} to {high} {unit}"
+        return f"{row['arm']} {f'at least {low}{unit}' if low else 'nothing yet'} (the search did not end)"
+    return f"{row['arm']} {low} to {high}{unit}"
 
 
 def knee_sentences(tables: Tables) -> list[str]:
@@ -190,6 +215,7 @@ def knee_sentences(tables: Tables) -> list[str]:
     found = "; ".join(knee_text(row, unit) for _, row in table.iterrows())
     sentences = [f"Kept ({objective_text(tables.search)}): {found}.", _compared(table)]
     sentences.append(_budget(tables))
+    sentences.append(_what_limited(table, unit))
     odd = [
         f"{row['arm']} kept it at {row['odd']}, above a level that broke" for _, row in table.iterrows() if row["odd"]
     ]
@@ -206,6 +232,17 @@ def _budget(tables: Tables) -> str:
     few = [f"{row['arm']} had {row['threads']}" for _, row in proxies.iterrows() if row["threads"] < cpus]
     text = f"All arms had the same director, with {cpus} CPU{'s' if cpus > 1 else ''}"
     return f"{text}; of HAProxy's threads {', '.join(few)}, so it cannot use them all." if few else f"{text}."
+
+
+def _what_limited(table: pd.DataFrame, unit: str) -> str:
+    """What set each knee: where it was not the director, the knee is not the arm's own."""
+    rows = table[(table["kind"] != "direct") & table["limit"].notna()]
+    if rows.empty:
+        return ""
+    each = "; ".join(f"{row['arm']} at {row['limit_at']:,} {unit}: {row['limit_words']}" for _, row in rows.iterrows())
+    foreign = rows[(rows["ending"] == "found") & ~rows["limit"].str.startswith(_DIRECTORS)]
+    more = f" So with {' and '.join(foreign['arm'])} the director could do more than its knee shows."
+    return f"What limited there: {each}.{more if len(foreign) else ''}"
 
 
 def _compared(table: pd.DataFrame) -> str:

@@ -22,7 +22,8 @@ def knees(tables: Tables) -> Html:
             f"kept up to ({unit})": Number.of(_known(row["knee_low"])),
             f"broken from ({unit})": Number.of(_known(row["knee_high"])),
             "search": row["ending"],
-            "what broke": row["limit_by"],
+            "what broke": row["broke"],
+            "what limited there": "" if row["limit_words"] is pd.NA else row["limit_words"],
             "cases": Number.of(row["cases"]),
         }
         for row in records(compare.df_knees(tables))

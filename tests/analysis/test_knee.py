@@ -40,7 +40,7 @@ def test_the_knees_are_enclosed(search: Callable[..., Tables]) -> None:
         low, high = found.loc[arm, "knee_low"], found.loc[arm, "knee_high"]
         assert low <= true < high <= 1.1 * low + 1
     assert set(found["ending"]) == {"found"}
-    assert found.loc["proxy", "limit_by"] == "wait_p99_ms 100 is above 50"
+    assert found.loc["proxy", "broke"] == "wait_p99_ms 100 is above 50"
     table = df_knee(tables)
     assert set(table.loc[table["percent"].isna() & (table["level"] > 250), "verdict"]) == {"broken"}
     assert (table.loc[table["percent"].isna(), "cases"] == 2).all()  # of three the first two agree
@@ -51,8 +51,10 @@ def test_words_say_what_the_intervals_carry(search: Callable[..., Tables]) -> No
     assert "Kept (99 % of waits up to 50 ms, at most 0.1 % failed): proxy 5" in said
     assert "The knee of l2dsr lies higher than that of proxy." in said
     assert "All arms had the same director, with 1 CPU." in said
+    assert "What limited there: proxy at 6" in said
+    assert "So with proxy and l2dsr the director could do more than its knee shows." in said  # its CPU idles here
     assert "fidelity namespace" in said
-    assert "Knee: proxy 5" in words(apart)
+    assert "Knee in connections: proxy 5" in words(apart)
     alike = search(step(proxy=60, l2dsr=60))
     assert "Between l2dsr and proxy no difference is shown: the intervals overlap." in str(answer(alike))
 

@@ -52,8 +52,8 @@ def knee_finding(tables: Tables) -> str:
     knee = tables.search
     if knee is None:
         return TITLE
-    found = "; ".join(knee_text(row, UNITS[knee.vary]) for _, row in df_knees(tables).iterrows())
-    return f"Knee: {found} ({objective_text(knee)})"
+    found = "; ".join(knee_text(row) for _, row in df_knees(tables).iterrows())
+    return f"Knee in {UNITS[knee.vary]}: {found} ({objective_text(knee)})"
 
 
 def _colours(tables: Tables) -> dict[str, str]:
