@@ -15,7 +15,7 @@ from bmtlib.params.testbed import Testbed
 from bmtlib.plan import Case, Plan, case_at, make_plan
 from bmtlib.search import Bracket, Limits, bracket, decided, next_level
 
-Tries = dict[int, list[bool]]  # of one arm: level -> whether each of its cases kept the objective
+Tries = dict[int, list[bool | None]]  # of one arm: level -> whether each of its cases kept the objective
 
 
 def make_knee_plan(scenario: Scenario, testbed: Testbed) -> Plan:
@@ -56,7 +56,7 @@ class Search:
         self._count = 0
         self._round = 0
 
-    def add(self, arm: str, level: int, kept: bool) -> None:
+    def add(self, arm: str, level: int, kept: bool | None) -> None:
         self.tries[arm].setdefault(level, []).append(kept)
 
     def found(self, arm: str) -> Bracket:

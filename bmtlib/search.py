@@ -37,18 +37,23 @@ class Bracket:
     odd: tuple[int, ...] = ()
 
 
-def decided(tries: Iterable[bool], confirm: int) -> bool | None:
+def decided(tries: Iterable[bool | None], confirm: int) -> bool | None:
     """Whether a level was kept, by most of `confirm` tries; None while the outstanding ones could turn it.
 
-    Half of them is not most: a level that breaks as often as not is not kept.
+    Half of them is not most: a level that breaks as often as not is not kept. A try that is None says nothing about the
+    level and is made again; after `confirm` of them each more counts as not kept, so that every search ends.
 
     >>> decided([True, True], 3), decided([True, False], 3), decided([False, False], 3), decided([True, False], 2)
     (True, None, False, False)
+    >>> decided([None, True, True], 3), decided([None] * 3, 3), decided([None] * 5, 3)
+    (True, None, False)
     """
     found = list(tries)
-    if 2 * sum(found) > confirm:
+    known = [it for it in found if it is not None]
+    known += [False] * max(0, len(found) - len(known) - confirm)
+    if 2 * sum(known) > confirm:
         return True
-    return False if 2 * (len(found) - sum(found)) >= confirm else None
+    return False if 2 * (len(known) - sum(known)) >= confirm else None
 
 
 def bracket(results: Mapping[int, bool], limits: Limits) -> Bracket:

@@ -104,3 +104,14 @@ def test_a_scenario_that_does_not_say_what_to_search() -> None:
     without = plan().scenario.model_copy(update={"knee": None})
     with pytest.raises(InputError, match="has no `knee`"):
         make_knee_plan(without, Testbed())
+
+
+def test_a_search_ends_when_every_case_is_rejected() -> None:
+    search = Search(plan(arms={"proxy": None}))
+    ids = []
+    for cases in search.rounds():
+        for case in cases:
+            ids.append(case.id)
+            search.add(case.arm, case.load.concurrency, None)
+    assert len(ids) == len(set(ids)) == 3 + 2  # three that say nothing, then two of three decide
+    assert search.found("proxy").ending == "never kept"

@@ -94,7 +94,10 @@ def test_what_was_kept_above_the_knee_is_said() -> None:
         ([True, True], 4, None),
         ([True, True, False, False], 4, False),
         ([True, True, True], 5, True),
+        ([None, True, None, True], 3, True),
+        ([True, None, None, None], 3, None),
+        ([True, None, None, None, None, None], 3, False),
     ],
 )
-def test_most_tries_decide(tries: list[bool], confirm: int, kept: bool | None) -> None:
+def test_most_tries_decide(tries: list[bool | None], confirm: int, kept: bool | None) -> None:
     assert decided(tries, confirm) is kept

@@ -44,8 +44,12 @@ def brackets(tables: Tables) -> dict[str, Bracket]:
     return {str(arm): _bracket(part, tables.search) for arm, part in tries.groupby("arm", sort=False)}
 
 
+def _decided(kept: pd.Series, knee: Knee) -> bool | None:
+    return decided((None if pd.isna(it) else bool(it) for it in kept), knee.confirm)
+
+
 def _bracket(tries: pd.DataFrame, knee: Knee) -> Bracket:
-    levels = {int(str(level)): decided(part["kept"], knee.confirm) for level, part in tries.groupby("level")}
+    levels = {int(str(level)): _decided(part["kept"], knee) for level, part in tries.groupby("level")}
     limits = Limits(lowest=knee.lowest, highest=knee.highest, precision=knee.precision)
     return bracket({level: kept for level, kept in levels.items() if kept is not None}, limits)
 
@@ -63,7 +67,7 @@ def df_knee(tables: Tables) -> pd.DataFrame:
     tries = knee_tries(tables)
     for values, part in tries.groupby([*_NAMES, "percent", "level"], dropna=False, sort=False):
         found = ends.get(str(values[0]), Bracket(kept=None, broke=None, ending=None))
-        kept = decided(part["kept"], tables.search.confirm) if tables.search else None
+        kept = _decided(part["kept"], tables.search) if tables.search else None
         waits = part["wait_p99_ms"]
         rows.append(
             {
@@ -106,7 +110,11 @@ def df_knees(tables: Tables) -> pd.DataFrame:
     tries = tries[tries["percent"].isna()]
     for arm, found in brackets(tables).items():
         part = tries[tries["arm"] == arm]
-        why = part.loc[(part["level"] == found.broke) & ~part["kept"], "why"] if found.broke is not None else ()
+        why = (
+            part.loc[(part["level"] == found.broke) & ~part["kept"].fillna(False), "why"]
+            if found.broke is not None
+            else ()
+        )
         rows.append(
             {
                 **{name: part[name].iloc[0] for name in _NAMES},

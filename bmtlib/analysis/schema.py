@@ -245,7 +245,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "case": _TEXT,
         "level": _COUNT,
         "percent": _MAYBE,
-        "kept": "bool",
+        "kept": _FLAG,
         "why": _TEXT,
         "wait_p50_ms": _REAL,
         "wait_p99_ms": _REAL,

@@ -81,7 +81,10 @@ class KneeRun(Run):
 
 
 def judged(folder: RunDir, knee: Knee, case: Case, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a measured case kept the objective, why not, and the figures that decided it."""
+    """Whether a measured case kept the objective, why not, and the figures that decided it.
+
+    A case that a guard rejected although it kept everything says nothing about its level: `kept` is None.
+    """
     requests, clients = record["requests"], record["clients"]
     ended = requests["completed"] + requests["failed"]
     figures: dict[str, Any] = {
@@ -92,12 +95,13 @@ def judged(folder: RunDir, knee: Knee, case: Case, record: Mapping[str, Any]) ->
     why = breaches(knee.objective, **figures)
     if record["error"]:
         why.append(f"{record['status']}: {record['error']['what']}")
+    kept = False if why else None if record["status"] == "rejected" else True
     why += [f"rejected: {guard['text']}" for guard in record["guards"] if guard["verdict"] == "reject"]
     return {
         "case": case.id,
         "arm": case.arm,
         "level": case.levels[knee.vary],
-        "kept": not why,
+        "kept": kept,
         "why": why,
         **{name: figures["waits_ms"].get(name) for name in _PERCENTS},
         "failed_share": figures["failed_share"],

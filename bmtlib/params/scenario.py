@@ -255,6 +255,9 @@ class Scenario(Params):
             found.append((("knee",), "needs a load that ends after a time: `load.seconds`"))
         if self.knee.vary == "concurrency":
             found += [(("knee", "lowest"), why) for why in _misfits(self.load, self.knee.lowest, self.clients)]
+        if (self.knee.vary == "rate") != (self.load.loop == "open"):
+            loop = "an open loop (load.engine: open_loop)" if self.knee.vary == "rate" else "a closed loop (ab, wrk)"
+            return [*found, (("knee", "vary"), f"needs a load with {loop}, found {self.load.engine}")]
         for key in ("lowest", "highest"):
             try:
                 resolve(self.load, next(iter(self.arms.values())), {self.knee.vary: getattr(self.knee, key)})

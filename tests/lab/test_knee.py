@@ -19,28 +19,36 @@ SHORT = ("load.seconds=1", "load.warmup_seconds=0", "webs=2", "clients=2", "knee
 pytestmark = pytest.mark.lab
 
 
-def test_a_search_up_to_its_cap(tmp_path: Path) -> None:
-    settings = [*SHORT, "knee.lowest=4", "knee.highest=16", "knee.objective.wait_p99_ms=100000"]
+OPEN = ("knee.lowest=40", "knee.highest=160")
+CLOSED = ("load.engine=ab", "load.rate=null", "load.concurrency=4", "knee.vary=concurrency", "knee.lowest=40")
+
+
+@pytest.mark.parametrize("loop", ["open", "closed"])
+def test_a_search_up_to_its_cap(tmp_path: Path, loop: str) -> None:
+    vary = {"open": "rate", "closed": "concurrency"}[loop]
+    changes = OPEN if loop == "open" else (*CLOSED, "knee.highest=160")
+    settings = [*SHORT, *changes, "knee.objective.wait_p99_ms=100000", "knee.objective.sent_share=0.1"]
     folder = start(load("knee", settings=settings, search=True), tmp_path)
     assert folder.read_json("plan.json")["cases"] == []
     final = measure(folder)
     assert (final["status"], final["error"]) == ("done", None)
     plan = folder.read_json("plan.json")
-    levels = Counter((case["arm"], case["levels"]["concurrency"]) for case in plan["cases"])
-    assert levels == {(arm, level): 2 if level == 8 else 1 for arm in ("proxy", "l2dsr") for level in (4, 8, 16)}
+    levels = Counter((case["arm"], case["levels"][vary]) for case in plan["cases"])
+    arms = ("direct", "proxy", "l2dsr")
+    assert levels == {(arm, level): 2 if level == 80 else 1 for arm in arms for level in (40, 80, 160)}
     assert folder.case_ids() == [case["id"] for case in plan["cases"]]
     for case_id in folder.case_ids():
         assert folder.case(case_id)["status"] == "done", folder.case(case_id)["error"]
     tables = read_tables(folder)
     knees = df_knees(tables)
     assert set(knees["ending"]) == {"never broken"}
-    assert set(knees["knee_low"]) == {16}
+    assert set(knees["knee_low"]) == {160}
     waits = df_waits_at_knee(tables)
     assert (waits["requests"] > 0).all()
     # The same percentiles, whether the search worked them out or the tables did.
     for _, tried in tables.knee[tables.knee["percent"].notna()].iterrows():
         row = waits[waits["arm"] == folder.case(tried["case"])["arm"]].iloc[0]
-        assert row["p99_ms"] == pytest.approx(tried["wait_p99_ms"], rel=0.002)
+        assert row["p99_ms"] == pytest.approx(tried["wait_p99_ms"], rel=0.002)  # HdrHistogram
 
 
 def bmt(*words: object) -> subprocess.CompletedProcess[str]:
@@ -49,13 +57,13 @@ def bmt(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_objective_that_cannot_be_kept_is_an_answer_and_no_crash(tmp_path: Path) -> None:
-    settings = [*SHORT, "knee.lowest=4", "knee.objective.wait_p99_ms=0.001"]
+    settings = [*SHORT, "knee.lowest=40", "knee.objective.wait_p99_ms=0.001"]
     done = bmt("knee", "knee", "--no-report", "--out", tmp_path, *(word for it in settings for word in ("--set", it)))
     assert done.returncode == 0, done.stderr
     folder = RunDir.open(done.stdout.splitlines()[-1])
     found = folder.read_json("knee.json")
     assert {arm["ending"] for arm in found["arms"].values()} == {"never kept"}
-    assert len(found["tries"]) == 2
+    assert len(found["tries"]) == 3
     assert found["base"] is None
     again = bmt("run", "--resume", folder.path)
     assert again.returncode == 2

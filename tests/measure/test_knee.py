@@ -54,7 +54,7 @@ def record(**fields: Any) -> dict[str, Any]:
         "error": None,
         "guards": [],
         "requests": {"completed": 200, "failed": 0},
-        "clients": [{"host": "client01"}, {"host": "client02"}],
+        "clients": [{"host": name, "concurrency": 5} for name in ("client01", "client02")],
     }
     return base | fields
 
@@ -77,7 +77,7 @@ def test_percentiles_are_pooled_over_clients(folder: RunDir, case: Case) -> None
 
 def test_a_client_whose_waits_are_missing_keeps_nothing(folder: RunDir, case: Case) -> None:
     folder.write_raw(case.id, "client01", {"ab.tsv": rows([10] * 100)})
-    assert waits_ms(folder, case, ["client01", "client02"]) is None
+    assert waits_ms(folder, case, record()["clients"]) is None
     assert judge(folder, case, record())["why"] == ["wait_p99_ms was not measured"]
     folder.write_raw(case.id, "client02", {"ab.tsv": rows([10])[:-9]})
     assert judge(folder, case, record())["wait_p99_ms"] is None
@@ -90,10 +90,6 @@ def test_a_client_whose_waits_are_missing_keeps_nothing(folder: RunDir, case: Ca
         ({"requests": {"completed": 199, "failed": 1}}, "failed_share 0.005 is above 0.001"),
         ({"requests": {"completed": 0, "failed": 0}}, "no request ended"),
         ({"status": "failed", "error": {"what": "a load generator died"}}, "failed: a load generator died"),
-        (
-            {"status": "rejected", "guards": [{"verdict": "ok", "text": "a"}, {"verdict": "reject", "text": "b"}]},
-            "rejected: b",
-        ),
     ],
 )
 def test_what_else_breaks(folder: RunDir, case: Case, fields: dict[str, Any], why: str) -> None:
@@ -101,6 +97,17 @@ def test_what_else_breaks(folder: RunDir, case: Case, fields: dict[str, Any], wh
         folder.write_raw(case.id, client, {"ab.tsv": rows([10] * 100)})
     found = judge(folder, case, record(**fields))
     assert (found["kept"], found["why"]) == (False, [why])
+
+
+def test_a_rejected_case_says_nothing_about_its_level(folder: RunDir, case: Case) -> None:
+    guards = [{"verdict": "ok", "text": "a"}, {"verdict": "reject", "text": "b"}]
+    for client in ("client01", "client02"):
+        folder.write_raw(case.id, client, {"ab.tsv": rows([10] * 100)})
+    found = judge(folder, case, record(status="rejected", guards=guards))
+    assert (found["kept"], found["why"]) == (None, ["rejected: b"])
+    slow = {"completed": 0, "failed": 9}
+    found = judge(folder, case, record(status="rejected", guards=guards, requests=slow))
+    assert (found["kept"], found["why"]) == (False, ["failed_share 1 is above 0.001", "rejected: b"])
 
 
 @pytest.mark.parametrize("status", ["running", "done", "interrupted", "failed"])

@@ -39,7 +39,7 @@ def plot_knee(tables: Tables) -> Figure:
             middle = dots.groupby("level")[column].median() * scale
             axes.plot(middle.index.astype("float64"), middle, color=colour, linewidth=1.6)
             for kept, face in ((True, colour), (False, "white")):
-                some = dots[dots["kept"] == kept]
+                some = dots[dots["kept"].fillna(False) == kept]
                 x, y = some["level"].astype("float64"), some[column] * scale
                 axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4.5, linestyle="none")
     _axes(panels, tries, knee.objective.wait_p99_ms, 100 * knee.objective.failed_share)
