@@ -131,14 +131,17 @@ def _fullest(tables: Tables, case: str, role: str) -> str:
 
 
 def director_drops(tables: Tables) -> Iterator[Finding]:
-    """Packets that the director lost in a CPU's backlog, of those that it processed."""
-    own = tables.softnet[tables.softnet["role"] == "director"]
+    """Packets that came to the director and were lost there: in a ring of its card, or in a CPU's backlog.
+
+    Both are counted on the interface (net/core/dev.c), and so for this host alone; softnet_stat is the whole machine's.
+    """
     kinds = tables.cases.set_index("case")["kind"]
-    own = own[own["case"].map(kinds) != "direct"]
-    for case, rows in own.groupby("case"):
-        lost, came = int(rows["dropped"].sum()), int(rows["dropped"].sum() + rows["processed"].sum())
+    own = tables.network[tables.network["role"] == "director"]
+    backlog = tables.softnet[tables.softnet["role"] == "director"].groupby("case")["dropped"].sum()
+    for case, rows in own[own["case"].map(kinds) != "direct"].groupby("case"):
+        lost, came = int(rows["rx_dropped"].sum()), int(rows["rx_dropped"].sum() + rows["rx_packets"].sum())
         if came:
-            evidence = f"director/softnet: {number(lost)} of {number(came)} packets found a CPU's backlog full"
-            evidence += f" ({percent(lost / came)})"
-            pressure = lost / came / LOST
-            yield Finding(case=str(case), limit="director-queue", pressure=pressure, evidence=evidence)
+            evidence = f"director/ip_link: {number(lost)} of {number(came)} packets lost ({percent(lost / came)})"
+            if case in backlog:
+                evidence += f"; softnet of its CPUs: {number(backlog[case])} found a backlog full"
+            yield Finding(case=str(case), limit="director-queue", pressure=lost / came / LOST, evidence=evidence)

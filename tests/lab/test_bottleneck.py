@@ -1,0 +1,182 @@
+"""Limits made on purpose, each measured on the real programs: the diagnosis must name what was made.
+
+What cannot be made here is judged on recorded tables only (tests/analysis/test_diagnose.py): the ring of a card, the
+rate of a wire, several CPUs or queues of one director on a machine of two CPUs, and a full connection table, since
+nf_conntrack_max is the machine's and no namespace may write it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmtlib.analysis.diagnose import df_bottleneck
+from bmtlib.analysis.tables import read_tables
+from bmtlib.hosts.host import Host
+from bmtlib.measure.case import CaseRun
+from bmtlib.measure.ready import check
+from bmtlib.measure.session import Session
+from bmtlib.run import load, start
+from bmtlib.rundir import RunDir
+from bmtlib.testbeds.placement import pin_process
+
+pytestmark = pytest.mark.lab
+
+SHORT = ("load.warmup_seconds=0", "load.seconds=2", "repetitions=1", "load.concurrency=60", "webs=2", "clients=2")
+TRIES = 3  # of a case in which the machine did other work: that is what is named then, and rightly so
+Prepare = Callable[[Session], Any]
+
+
+def sh(host: Host, script: str) -> str:
+    return host.run(["sh", "-c", script]).stdout
+
+
+def nothing(session: Session) -> None:
+    """The limit is one of the scenario's settings."""
+
+
+def many_rules(session: Session) -> None:
+    """Each packet that comes to the director is compared with thousands of addresses, in several tables."""
+    for number in range(10):
+        rules = "".join(f"ip saddr 10.{number}.{i}.1 counter\n" for i in range(250))
+        chain = f"chain in {{\ntype filter hook ingress device eth0 priority {number - 400};\n{rules}}}\n"
+        session.lab.director.run(["nft", "-f", "-"], stdin=f"table netdev slow{number} {{\n{chain}}}\n")
+
+
+def small_backlog(session: Session) -> None:
+    """nginx with a listen queue of one connection, and one worker that is stopped half of the time."""
+    for host in session.lab.role("web"):
+        sh(host, "sed -i 's/backlog=[0-9]*/backlog=1/' /etc/nginx/nginx.conf")
+        restart_nginx(host)
+
+
+def slow_answers(session: Session) -> None:
+    """nginx sends 4 KiB at once, and the rest of the file a second later."""
+    for host in session.lab.role("web"):
+        sh(host, r"sed -i 's/sendfile on;/sendfile on; limit_rate 4k;/' /etc/nginx/nginx.conf")
+        restart_nginx(host)
+
+
+def restart_nginx(host: Host) -> None:
+    script = (
+        "kill -QUIT $(cat /run/nginx.pid); while [ -e /run/nginx.pid ]; do sleep 0.02; done; nginx; cat /run/nginx.pid"
+    )
+    sh(host, script)
+
+
+def few_ports(session: Session) -> None:
+    for host in session.lab.role("client"):
+        sh(host, "echo 40000 40030 > /proc/sys/net/ipv4/ip_local_port_range")
+
+
+def narrow_link(session: Session) -> None:
+    for interface in ("eth0", "eth1"):
+        sh(session.lab.director, f"tc qdisc add dev {interface} root tbf rate 40mbit burst 32kb latency 50ms")
+
+
+@contextmanager
+def burners(session: Session) -> Iterator[None]:
+    """Web hosts whose CPU something else takes: two processes for each."""
+    script = "while :; do :; done"
+    webs = [host for host in session.lab.role("web") for _ in range(3)]
+    running = [host.start(["timeout", "60", "sh", "-c", script], cpus=host.cpus) for host in webs]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    arm: str
+    settings: tuple[str, ...]
+    make: Prepare
+    named: set[str]
+    late: bool = False  # only after the preflight, which would notice it
+
+
+# What is made -> how, and what it must be called.
+LIMITS: dict[str, Made] = {
+    "director CPU (proxy, one thread)": Made(
+        arm="proxy", settings=("load.file_size=500 KiB",), make=nothing, named={"director-cpu"}
+    ),
+    "director softirq (L2DSR, a ruleset of thousands)": Made(
+        arm="l2dsr", settings=("arms.l2dsr.engine=nft",), make=many_rules, named={"director-softirq"}
+    ),
+    "client CPU (large answers)": Made(
+        arm="direct", settings=("load.file_size=2 MiB",), make=nothing, named={"client-cpu"}
+    ),
+    "web CPU (taken by something else)": Made(arm="l2dsr", settings=(), make=burners, named={"web-cpu"}),
+    "accept queue (HAProxy, backlog 4)": Made(
+        arm="proxy", settings=("arms.proxy.backlog=4", "load.concurrency=600"), make=nothing, named={"accept-queue"}
+    ),
+    "accept queue (nginx, backlog 1)": Made(
+        arm="l2dsr", settings=("load.concurrency=600",), make=small_backlog, named={"accept-queue"}
+    ),
+    "ports of clients": Made(arm="l2dsr", settings=(), make=few_ports, named={"ports"}),
+    "link (a shaper of 40 Mbit/s)": Made(
+        arm="proxy", settings=("load.file_size=64 KiB",), make=narrow_link, named={"link"}
+    ),
+    "maxconn": Made(arm="proxy", settings=("arms.proxy.maxconn=4",), make=slow_answers, late=True, named={"maxconn"}),
+    "rate limit": Made(
+        arm="proxy", settings=("arms.proxy.rate_limit_sessions=300",), make=nothing, named={"rate-limit"}
+    ),
+    "load too low": Made(
+        arm="l2dsr", settings=("load.concurrency=2",), make=slow_answers, late=True, named={"low-load"}
+    ),
+}
+
+
+def diagnosed(out: Path, made: Made) -> dict[str, Any]:
+    """The row of df_bottleneck of one case of the arm, on hosts that `make` has prepared."""
+    loaded = load("quick", settings=[*SHORT, *made.settings])
+    folder, case = start(loaded, out), next(case for case in loaded.plan.cases if case.arm == made.arm)
+    ready = check(loaded.plan)
+    cpus = os.sched_getaffinity(0)
+    try:
+        if ready.placement.separate:
+            pin_process(ready.placement.others)
+        with Session(loaded.plan, ready, run_id="test") as session:
+            more = None if made.late else made.make(session)
+            session.record(folder)
+            about = {
+                "fidelity": session.lab.fidelity,
+                "director_cpus": sorted(ready.director_cpus),
+                "other_cpus": sorted(ready.placement.others),
+                "placement": {"rps": session.lab.rps, "separate": ready.placement.separate},
+                "hosts": session.describe(),
+            }
+            folder.write_json("run.json", folder.run_json() | about)
+            with more or contextmanager(lambda: iter([None]))():
+
+                def tell(state: str, **fields: Any) -> None:
+                    if made.late and state == "drain":
+                        made.make(session)
+
+                CaseRun(case, session, folder, tell).run()
+    finally:
+        pin_process(cpus)
+    table = df_bottleneck(read_tables(RunDir.open(folder.path)))
+    (row,) = table[table["case"] == case.id].to_dict("records")
+    return {**{str(key): value for key, value in row.items()}, "error": folder.case(case.id)["error"]}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_that_was_made_is_named(tmp_path: Path, name: str) -> None:
+    made = LIMITS[name]
+    for attempt in range(TRIES):
+        row = diagnosed(tmp_path / str(attempt), made)
+        if row["limit"] != "foreign-work" or "foreign-work" in made.named:
+            break
+    said = {key: row[key] for key in ("status", "error", "limit", "evidence", "runner_up", "runner_up_evidence")}
+    print(f"{name} -> {row['limit']} ({row['pressure']:.2f}): {row['evidence']}")
+    print(f"    runner-up: {row['runner_up']}: {row['runner_up_evidence']}")
+    assert row["limit"] in made.named, said
+    assert row["evidence"]
