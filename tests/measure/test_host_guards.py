@@ -96,7 +96,7 @@ def machine(name: str, files: Files, **where: Any) -> Guard:
 
 def network(name: str, files: Files, clients: list[ClientOutcome] = CLIENTS, **limits: Any) -> Guard:
     base: dict[str, Any] = {"ports": {"client01": 1000, "client02": 1000}, "nofile": {"client01": 1000}}
-    return one(name, network_guards(seen(files), clients, **(base | limits)))
+    return one(name, network_guards(seen(files), "l2dsr", clients, WINDOW, **(base | limits)))
 
 
 def counter(name: str, files: Files, kind: str = "l2dsr", **load: Any) -> Guard:
@@ -105,7 +105,10 @@ def counter(name: str, files: Files, kind: str = "l2dsr", **load: Any) -> Guard:
 
 
 def test_who_saw_nothing_knows_nothing() -> None:
-    found = [*machine_guards(seen({}), WINDOW), *network_guards(seen({}), CLIENTS, ports={}, nofile={})]
+    found = [
+        *machine_guards(seen({}), WINDOW),
+        *network_guards(seen({}), "l2dsr", CLIENTS, WINDOW, ports={}, nofile={}),
+    ]
     found += counter_guards(seen({}), Load(concurrency=200, seconds=10), "proxy", CLIENTS, REQUESTS)
     assert {guard.verdict for guard in found} == {"ok"}
     assert all(guard.value is None or guard.name == "backwards" for guard in found)
@@ -323,3 +326,38 @@ def test_a_web_host_that_was_not_asked() -> None:
     files = opened(1020, 1020)
     del files["web02"]
     assert counter("connections", files).value is None
+
+
+def sockstat(*open_at: tuple[float, int]) -> dict[str, bytes]:
+    def text(count: int) -> str:
+        rest = "UDP: inuse 0 mem 0\nUDPLITE: inuse 0\nRAW: inuse 0\nFRAG: inuse 0 memory 0\n"
+        return f"sockets: used 9\nTCP: inuse {count} orphan 0 tw 0 alloc 9 mem 1\n{rest}"
+
+    return {"sockstat.during.txt": "".join(f"### {at:.9f}\n{text(count)}" for at, count in open_at).encode()}
+
+
+@pytest.mark.parametrize(
+    ("slow", "other", "verdict"),
+    [(50, 50, "ok"), (75, 25, "ok"), (76, 24, "mark"), (15, 5, "ok"), (19, 1, "ok"), (19, 0, "ok"), (0, 0, "ok")],
+)
+def test_a_web_host_that_has_more_than_its_share_and_more_than_chance_gives(
+    slow: int, other: int, verdict: str
+) -> None:
+    files = {"web01": sockstat((101.0, slow)), "web02": sockstat((101.0, other))}
+    assert network("web-even", files).verdict == verdict
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(30, "ok"), (50, "mark"), (500, "mark")])
+def test_a_slow_web_host_holds_what_is_in_flight(slow: int, verdict: str) -> None:
+    roles = {**ROLES, "web03": "web"}
+    files = {
+        "web01": sockstat((101.0, slow), (999.0, 0)),
+        "web02": sockstat((101.0, 12)),
+        "web03": sockstat((105.0, 12)),
+    }
+    found = Seen({name: files.get(name, {}) for name in roles}, roles, dict.fromkeys(roles, "lab"), frozenset({1}))
+    guard = one("web-even", network_guards(found, "proxy", CLIENTS, WINDOW, ports={}, nofile={}))
+    assert guard.verdict == verdict
+    assert "web01" in guard.text
+    names = [guard.name for guard in network_guards(found, "direct", CLIENTS, WINDOW, ports={}, nofile={})]
+    assert "web-even" not in names

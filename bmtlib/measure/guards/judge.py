@@ -31,7 +31,7 @@ def case_guards(
     return [
         *load_guards(case.load, clients, window, requests),
         *counter_guards(seen, case.load, case.kind, clients, requests),
-        *network_guards(seen, clients, ports=ports, nofile=nofile),
+        *network_guards(seen, case.kind, clients, window, ports=ports, nofile=nofile),
         *machine_guards(seen, window),
         *lvs_guards(
             case.settings,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
 from bmtlib.measure.guards.guard import Guard, graded
 from bmtlib.measure.guards.seen import Seen
-from bmtlib.measure.outcome import ClientOutcome
+from bmtlib.measure.outcome import ClientOutcome, Window
 
 # Above, connect() searches ever longer for a free port, and one that is still in TIME_WAIT soon is the only one.
 PORTS_MARK = 0.80
@@ -19,14 +20,27 @@ LISTEN_REJECT = 0.50  # more dropped than half of those that came: the case time
 # A lost packet costs 200 ms or more; at one in a hundred TCP's rate is that of its losses (Mathis et al., 1997).
 DROPS_MARK = 0.0001
 DROPS_REJECT = 0.01
+# Of the connections open at web hosts, what one of them has, against an even share. In a closed loop a balancer piles
+# up on the slow one what is in flight. Hashes and chance make one half as much again at the most, and more than three
+# standard deviations (a Poisson count's is its root) hardly ever.
+EVEN_MARK = 1.5
+_EVEN_DEVIATIONS = 3.0
+_EVEN_FROM = 20  # connections open at a time, below which there is nothing to tell
 _DRIVER_DROPS = re.compile(r".*rx.*(miss|fifo|discard|no_buf|nobuf|drop|overrun).*")
 
 
 def network_guards(
-    seen: Seen, clients: Sequence[ClientOutcome], *, ports: Mapping[str, int], nofile: Mapping[str, int]
+    seen: Seen,
+    kind: str,
+    clients: Sequence[ClientOutcome],
+    window: Window | None,
+    *,
+    ports: Mapping[str, int],
+    nofile: Mapping[str, int],
 ) -> list[Guard]:
     """`ports`: local ports that a host may use (ip_local_port_range), `nofile`: its limit of open files; by host."""
-    return [_ports(seen, clients, ports), _nofile(clients, nofile), _listen(seen), _drops(seen)]
+    found = [_ports(seen, clients, ports), _nofile(clients, nofile), _listen(seen), _drops(seen)]
+    return found if window is None or kind == "direct" else [*found, _even(seen, window)]
 
 
 def _ports(seen: Seen, clients: Sequence[ClientOutcome], ports: Mapping[str, int]) -> Guard:
@@ -145,6 +159,41 @@ def _drops(seen: Seen) -> Guard:
         "*/softnet.after.txt column 2",
     )
     return graded("drops", most, DROPS_MARK, DROPS_REJECT, text, evidence, ("requests_per_s", "waits"))
+
+
+def _even(seen: Seen, window: Window) -> Guard:
+    """A web host that is slow keeps its connections longer: in the end most of what is in flight waits for it.
+
+    Not asked of arm `direct`, whose clients are bound to web hosts.
+    """
+    webs = seen.hosts("web")
+    busy: dict[str, float] = {}
+    for host in webs:
+        found = [
+            rows[0] for at, rows in seen.samples(host, "ss_summary") if window.start_epoch_s <= at <= window.end_epoch_s
+        ]
+        if found:
+            open_now = [row["tcp_open"] if "tcp_open" in row else row["tcp_estab"] for row in found]
+            busy[host] = sum(open_now) / len(open_now)
+    total = sum(busy.values())
+    if len(busy) < len(webs) or len(webs) < 2 or total < _EVEN_FROM:
+        text = "connections open at each web host: not measured, or too few to tell"
+        return Guard(name="web-even", verdict="ok", value=None, limit=None, text=text)
+    host, most = max(busy.items(), key=lambda item: item[1])
+    share = total / len(webs)
+    times, limit = most / share, max(EVEN_MARK, 1 + _EVEN_DEVIATIONS / math.sqrt(share))
+    text = f"{host} had {most / total:.0%} of the connections that were open at {len(webs)} web hosts"
+    if times > limit:
+        text += ": it is slow, or it is given more than the others"
+    return Guard(
+        name="web-even",
+        verdict="mark" if times > limit else "ok",
+        value=round(times, 4),
+        limit=round(limit, 4),
+        text=text,
+        evidence=(f"{host}/{seen.taken(host, 'ss_summary', 'during')}.during.txt",),
+        spoils=("requests_per_s", "waits"),
+    )
 
 
 def _card_drops(seen: Seen, host: str, interface: str) -> int:

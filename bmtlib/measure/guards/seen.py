@@ -7,7 +7,6 @@ from typing import Any
 
 from bmtlib.errors import ParseError
 from bmtlib.measure.probes import BY_NAME, PROBES
-from bmtlib.parsers import stat
 from bmtlib.parsers.samples import split_samples
 
 Files = Mapping[str, Mapping[str, bytes]]  # of a case: by host, by name
@@ -83,7 +82,7 @@ class Seen:
 
         Between the first and the last sample within the load; where there are no two, from before it to after it.
         """
-        rows = [parsed for at, parsed in self._samples(host) if start_epoch_s <= at <= end_epoch_s]
+        rows = [parsed for at, parsed in self.samples(host, "stat") if start_epoch_s <= at <= end_epoch_s]
         around = (rows[0], rows[-1]) if len(rows) > 1 else self.around(host, "stat")
         if around is None:
             return None
@@ -95,9 +94,12 @@ class Seen:
                 shares[cpu] = (1 - (spent["idle"] + spent["iowait"]) / total, spent["steal"] / total)
         return shares
 
-    def _samples(self, host: str) -> list[tuple[float, Sequence[Any]]]:
-        content = self.files.get(host, {}).get("stat.during.txt", b"")
+    def samples(self, host: str, probe: str) -> list[tuple[float, Sequence[Any]]]:
+        """What was read while the load ran: (epoch seconds by the host's clock, rows), if anything was."""
+        probe = self.taken(host, probe, "during")
+        content = self.files.get(host, {}).get(f"{probe}.during.txt", b"")
         try:
-            return [(at, stat.parse(text)) for at, text in split_samples(content.decode(errors="replace"))]
+            parse = BY_NAME[probe].parse
+            return [(at, parse(text)) for at, text in split_samples(content.decode(errors="replace"))]
         except ParseError:
             return []
