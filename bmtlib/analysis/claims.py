@@ -16,7 +16,7 @@ import pandas as pd
 
 from bmtlib.analysis.costs import separable
 from bmtlib.analysis.metrics import METRICS, About, df_metrics
-from bmtlib.analysis.naming import blocks_text, level, number, ratio_text
+from bmtlib.analysis.naming import blocks_text, level, no_interval, number, ratio_text
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
@@ -173,7 +173,7 @@ def _verdict(claim: Claim, seen: _Seen, unable: str) -> tuple[Verdict, str]:
     if METRICS[claim.metric].kind == "count" and claim.over is None:
         return _by_counts(claim, seen.blocks)
     if seen.found.n < FEWEST_BLOCKS:
-        return "undecided", f"{blocks_text(seen.found.n)} give no interval, {FEWEST_BLOCKS} would"
+        return "undecided", no_interval(seen.found.n)
     low, high = seen.found.low, seen.found.high
     if not (math.isfinite(low) and math.isfinite(high)):
         return "undecided", "the blocks give no interval"

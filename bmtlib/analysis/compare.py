@@ -29,7 +29,7 @@ from bmtlib.analysis.drift import df_drift, df_drift_trials
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.knee import df_knee, df_knees, df_waits_at_knee
-from bmtlib.analysis.naming import blocks_text
+from bmtlib.analysis.naming import no_interval
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.seed_claims import df_seed_claims
@@ -38,7 +38,7 @@ from bmtlib.analysis.seed_rows import df_seed_rows
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
-from bmtlib.analysis.used import df_used
+from bmtlib.analysis.used import df_used, spoilt_by
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paired_ratio, verdict
 
@@ -172,15 +172,8 @@ def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any
             "against_engine": other["engine"],
             **{name: other[name] if pd.isna(one[name]) else one[name] for name in tables.factors},
         }
-        spoilt = "; ".join(f"{side['arm']}: {why}" for side in (one, other) if (why := _spoilt(tables, side)))
+        spoilt = "; ".join(f"{side['arm']}: {why}" for side in (one, other) if (why := spoilt_by(tables, side)))
         yield names, part.merge(against, on="block"), spoilt
-
-
-def _spoilt(tables: Tables, side: dict[str, Any]) -> str:
-    table = df_used(tables)
-    for name, value in side.items():
-        table = table[table[name].isna() if pd.isna(value) else (table[name] == value).fillna(False)]
-    return "; ".join(table.loc[~table["decides"], "why"])
 
 
 def _groups(tables: Tables, table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -194,8 +187,7 @@ def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
     if spoilt:
         said, why = "undecided", spoilt
     elif said == "undecided":
-        few = found.n < FEWEST_BLOCKS
-        why = f"{blocks_text(found.n)} give no interval, {FEWEST_BLOCKS} would" if few else "the interval holds 1"
+        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else "the interval holds 1"
     return {
         "ratio": found.median,
         "low": found.low,

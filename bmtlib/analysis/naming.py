@@ -12,6 +12,7 @@ from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, records
 from bmtlib.params.factors import level_text
+from bmtlib.stats import FEWEST_BLOCKS
 
 _FACTOR = {column: factor for factor, column in FACTOR_COLUMNS.items()}
 # Along these a figure has an axis or panels; the other factors are settings of an arm and part of its name.
@@ -133,6 +134,15 @@ def blocks_text(n: int) -> str:
     ('1 block', '3 blocks')
     """
     return f"{n} block{'' if n == 1 else 's'}"
+
+
+def no_interval(n: int) -> str:
+    """Why so few blocks decide nothing.
+
+    >>> no_interval(1), no_interval(2)
+    ('1 block gives no interval, 3 would', '2 blocks give no interval, 3 would')
+    """
+    return f"{blocks_text(n)} give{'s' if n == 1 else ''} no interval, {FEWEST_BLOCKS} would"
 
 
 def percent(share: float) -> str:

@@ -78,7 +78,11 @@ def _by(tables: Tables, note: str = "", **claim: Any) -> Finding:
     result = _OF_VERDICT[row["verdict"]]
     if not row["n"]:
         result = "not testable here"
-    elif row["n"] < FEWEST_BLOCKS and row["verdict"] == "undecided" and "left out" not in row["evidence"]:
+    elif (
+        row["n"] < FEWEST_BLOCKS
+        and row["verdict"] == "undecided"
+        and "too many cases are left out" not in row["evidence"]
+    ):
         alone = Estimate(median=row["estimate"], low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=row["n"])
         result = placed(alone, *wish.inside)
     return Finding(result=result, evidence=f"{row['evidence']}{' ' if note else ''}{note}")

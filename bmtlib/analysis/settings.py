@@ -11,6 +11,7 @@ from bmtlib.analysis.drops import PLACES, lost_by_case
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once
+from bmtlib.analysis.used import spoilt_by
 from bmtlib.stats import estimate, paired_ratio, verdict
 
 # Factors that are settings of the director or of what runs on it.
@@ -25,7 +26,7 @@ def df_settings(tables: Tables) -> pd.DataFrame:
     measure: requests_per_s; wait_p99_ms; lost_per_1000: packets and connections, of all layers and hosts
     value: median over blocks, low, high: 95 % interval; n: blocks
     first: whether it is the first; ratio, ratio_low, ratio_high, verdict: to the first, paired by block, missing for
-        itself and where the first is zero
+        itself and where the first is zero; undecided also where too many blocks of either are left out (see `used`)
     """
     trials = _with_losses(tables)
     rows = [row for part in _arms(tables, trials) for row in _rows(tables, part)]
@@ -68,8 +69,10 @@ def _rows(tables: Tables, part: pd.DataFrame) -> Iterator[dict[str, Any]]:
     groups = [
         (dict(zip(names, values, strict=True)), rows) for values, rows in part.groupby(names, dropna=False, sort=False)
     ]
-    _, first = groups[0]
+    first_named, first = groups[0]
+    first_spoilt = spoilt_by(tables, first_named)
     for place, (named, rows) in enumerate(groups):
+        spoilt = first_spoilt or spoilt_by(tables, named)
         both = rows.merge(first, on="block", suffixes=("", "_first"))
         for measure in MEASURES:
             found = estimate(rows[measure])
@@ -85,5 +88,5 @@ def _rows(tables: Tables, part: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "ratio": ratio.median,
                 "ratio_low": ratio.low,
                 "ratio_high": ratio.high,
-                "verdict": verdict(ratio) if ratio.n else None,
+                "verdict": ("undecided" if spoilt else verdict(ratio)) if ratio.n else None,
             }

@@ -8,6 +8,7 @@ comparison built on it is undecided. The rule holds for each side by itself.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -58,6 +59,15 @@ def used(tables: Tables, cases: pd.DataFrame) -> dict[str, Any]:
         "decides": left_out <= MOST_LEFT_OUT * measured,
         "why": _why(tables, cases, measured) if left_out else "",
     }
+
+
+def spoilt_by(tables: Tables, side: Mapping[str, Any]) -> str:
+    """Why too many cases of an arm at its levels (the columns of `keys`) are left out; empty when they are not."""
+    table = df_used(tables)
+    for name in keys(tables):
+        value = side[name]
+        table = table[table[name].isna() if pd.isna(value) else (table[name] == value).fillna(False)]
+    return "; ".join(table.loc[~table["decides"], "why"])
 
 
 def _why(tables: Tables, cases: pd.DataFrame, measured: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from bmtlib.analysis.answer import answer
 from bmtlib.analysis.claims import df_claims
-from bmtlib.analysis.compare import df_ratio, df_used
+from bmtlib.analysis.compare import df_ratio, df_settings, df_used
 from bmtlib.plan import Case
 
 REJECT = {"name": "overlap", "verdict": "reject", "value": 0.5, "limit": 0.2, "text": "50 % of the window"}
@@ -92,6 +92,17 @@ def test_each_choice_of_levels_is_judged_by_itself(builder: Any) -> None:
     assert list(df_used(tables).set_index("arm").loc["l2dsr", "decides"]) == [True, False]
     rates = df_ratio(tables).query("measure == 'requests_per_s'").set_index("concurrency")
     assert list(rates["verdict"]) == ["higher", "undecided"]
+
+
+@pytest.mark.parametrize(("bad", "verdict"), [(2, "higher"), (3, "undecided")])
+def test_settings_of_which_too_many_blocks_are_left_out_are_undecided(builder: Any, bad: int, verdict: str) -> None:
+    def figures(case: Case) -> Any:
+        two = case.levels.get("threads") == 2
+        found = builder.measured((800 if two else 400) + case.block)
+        return replace(found, status="rejected" if two and case.block <= bad else "done")
+
+    table = df_settings(builder.tables(figures, repetitions=8, factors={"threads": [1, 2]}))
+    assert list(table.query("measure == 'requests_per_s' and threads == 2")["verdict"]) == [verdict]
 
 
 @pytest.mark.parametrize(
