@@ -32,11 +32,10 @@ def load(folder: RunDir) -> Html:
     plan = folder.read_json("plan.json")
     scenario = plan["scenario"]
     wish = scenario["load"]
-    ends = f"{wish['seconds']} s" if wish.get("seconds") is not None else f"{wish['requests']:,} requests"
     facts = {
         "File": size_text(wish["file_size"]),
         **_offered(wish, scenario["clients"]),
-        "Each case ends after": f"{ends}, behind {wish['warmup_seconds']} s of warm-up that do not count",
+        "Each case ends after": f"{_ends(wish)}, behind {wish['warmup_seconds']} s of warm-up that do not count",
         "Connections": "kept alive" if wish["keepalive"] else "a new one for each request",
         "Load generator": f"{_GENERATORS[wish['engine']]}, all clients from one start instant",
         "Blocks": _blocks(folder.run_json(), scenario["repetitions"]),
@@ -70,9 +69,21 @@ def _blocks(run: Mapping[str, Any], wish: Any) -> str:
     return text
 
 
+def _ends(wish: Mapping[str, Any]) -> str:
+    """What ends a case's load."""
+    if wish.get("seconds") is not None:
+        return f"{wish['seconds']} s"
+    if wish.get("rounds") is not None:
+        return f"{wish['rounds']} requests for each connection"
+    return f"{wish['requests']:,} requests"
+
+
 def _offered(wish: Mapping[str, Any], clients: int) -> dict[str, str]:
     if wish.get("rate") is None:
-        return {"Concurrency": f"{wish['concurrency']:,} connections open at a time, over {clients} clients"}
+        over = f"{clients} clients"
+        if wish.get("per_client"):
+            over = f"as many of {clients} clients as {wish['per_client']:,} for each take"
+        return {"Concurrency": f"{wish['concurrency']:,} connections open at a time, over {over}"}
     return {
         "Offered": f"{wish['rate']:,} requests/s at equal distances, by {clients} clients in turn",
         "Concurrency": f"{wish['concurrency']:,} connections open at a time at the most",
