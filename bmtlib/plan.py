@@ -127,6 +127,7 @@ def rows(plan: Plan) -> list[dict[str, str]]:
             "engine": case.engine,
             "threads": str(case.settings.threads) if isinstance(case.settings, ProxyArm) else "",
             **{name: str(case.levels.get(name, "")) for name in (*DIRECTOR_FACTORS, "tuning") if name in varied},
+            **({"requests/s": str(case.load.rate)} if case.load.rate is not None else {}),
             "concurrency": str(case.load.concurrency),
             "ends after": f"{case.load.requests} requests" if case.load.requests else f"{case.load.seconds} s",
             "file size": level_text("file_size", case.load.file_size),

@@ -16,7 +16,7 @@ from bmtlib.analysis.diagnose import limit_sentence
 from bmtlib.analysis.drift import drift_sentence, strong_drift
 from bmtlib.analysis.knee import knee_sentences
 from bmtlib.analysis.limits import limits
-from bmtlib.analysis.naming import level, number, percent, ratio_text
+from bmtlib.analysis.naming import level, loop, number, percent, ratio_text
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, keys
 from bmtlib.analysis.used import df_used
@@ -33,8 +33,9 @@ NEAR = 0.9  # of the direct arm's rate: the arm hardly costs anything in through
 class Answer:
     """The answer of a run.
 
-    verdict: higher, lower or undecided, of requests/s, when it is the same for all pairs and levels; "mixed" when it is
-        not; "none" when there is nothing to compare, or when a knee was searched
+    verdict: higher, lower or undecided, of requests/s (of an open loop: of the wait's 99th percentile), when it is the
+        same for all pairs and levels; "mixed" when it is not; "none" when there is nothing to compare, or when a knee
+        was searched
     sentences: what was found; `str(answer)` joins them
     numbers: the rows of df_ratio that the sentences are made of
     """
@@ -57,10 +58,15 @@ def answer(tables: Tables) -> Answer:
     if ratios.empty:
         return Answer(verdict="none", sentences=_nothing(tables), numbers=ratios)
     sentences = []
+    # In an open loop all arms are asked alike, and what they answer per second says nothing as long as they bear it.
+    waits = loop(tables) == "open" and (ratios["measure"] == "wait_p99_ms").any()
+    measure = "wait_p99_ms" if waits else "requests_per_s"
     for _, pair in ratios.groupby(["arm", "against"], sort=False):
-        sentences.append(_throughput(tables, pair[pair["measure"] == "requests_per_s"]))
+        asked = pair[pair["measure"] == measure]
+        if len(asked):
+            sentences.append(_waits(tables, asked) if waits else _throughput(tables, asked))
         sentences += _costs(tables, pair)
-    verdicts = set(ratios.loc[ratios["measure"] == "requests_per_s", "verdict"])
+    verdicts = set(ratios.loc[ratios["measure"] == measure, "verdict"])
     return Answer(
         verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
         sentences=(
@@ -120,6 +126,15 @@ def _throughput(tables: Tables, rows: pd.DataFrame) -> str:
     return f"{arm} answered {_range(tables, rows)} as many requests/s as {against}: {_counts(rows)}."
 
 
+def _waits(tables: Tables, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    arm, against = _arm(first["arm"], first["engine"]), _arm(first["against"], first["against_engine"])
+    many = _range(tables, rows) if len(rows) > 1 else _times(first)
+    rule = _counts(rows) if len(rows) > 1 else _verdict(first)
+    head = "At the same rate of requests" if len(rows) > 1 else _conditions(tables).removesuffix(", ")
+    return f"{head}, the 99th percentile of the wait with {arm} was {many} that with {against}: {rule}."
+
+
 def _costs(tables: Tables, pair: pd.DataFrame) -> list[str]:
     cpu = pair[(pair["measure"] == "director_cpu_us") & pair["ratio"].notna()]
     through = pair[(pair["measure"] == "director_bytes") & pair["ratio"].notna()]
@@ -169,7 +184,7 @@ def _conditions(tables: Tables) -> str:
     """What holds for all cases that are compared, at the head of a sentence."""
     cases = done(tables)
     values: dict[str, Any] = {}
-    for column in ("file_size_bytes", "concurrency"):
+    for column in ("file_size_bytes", "offered_per_s" if loop(tables) == "open" else "concurrency"):
         if cases[column].nunique() == 1:
             values[column] = cases[column].iloc[0]
     words = " and ".join(level(column, value) for column, value in values.items())

@@ -289,3 +289,26 @@ def test_a_host_that_cannot_be_rolled_back_now_is_later(untouched: SshLab) -> No
 def test_words_that_make_no_sense(machines: SshLab, words: list[str], said: str) -> None:
     result = done(machines, *(word.replace("BED", str(machines.testbed)) for word in words), code=2)
     assert said in result.stderr
+
+
+def test_an_open_loop_on_hosts_that_have_nothing_but_python(untouched: SshLab, tmp_path: Path) -> None:
+    """The generator is no file there: it comes with its command line."""
+    words = ["--set", "load.engine=open_loop", "--set", "load.rate=50", "--set", 'arms={"l2dsr": null}']
+    done(
+        untouched,
+        "run",
+        "quick",
+        *SMALL,
+        *SHORT,
+        *words,
+        "--testbed",
+        str(untouched.testbed),
+        "--out",
+        str(tmp_path),
+        "--no-report",
+    )
+    run = RunDir.open(next(tmp_path.iterdir()))
+    case = run.case(run.case_ids()[0])
+    assert case["requests"]["sent"] == case["requests"]["completed"] == 50
+    assert [client["planned"] for client in case["clients"]] == [25, 25]
+    assert read_tables(run).waits["requests"].sum() == 50
