@@ -244,6 +244,8 @@ class _Bar:
 
         for event in self._tail.new():
             self._folding.add(event)
+            if event["step"] == "stopping" and event["reason"]:
+                self._console.print(f"enough: {event['reason']}", markup=False, soft_wrap=True)
             if not self._console.is_terminal:
                 self._say(event)
         if not self._console.is_terminal:
@@ -264,8 +266,6 @@ class _Bar:
         if event["step"] == "run" and event["state"] == "start":
             kept = f", {event['kept']} of them are there" if event["kept"] else ""
             print(f"{state.cases} cases{kept}; {left(state)}", file=sys.stderr)
-        elif event["step"] == "stopping" and event["reason"]:
-            print(f"enough: {event['reason']}", file=sys.stderr)
         elif event["step"] == "case" and "requests_per_s" in event:
             rate = event["requests_per_s"]
             figure = f"{rate:,.0f} requests/s" if rate else "no rate"
