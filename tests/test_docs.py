@@ -18,6 +18,7 @@ from typing import Any
 import click
 import pytest
 
+from bmtlib.analysis.finding import LIMITS
 from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import read_tables
@@ -149,6 +150,10 @@ def test_tables_and_columns() -> None:
     for table, columns in COLUMNS.items():
         documented = listed(section(f"`{table}`"))
         assert set(columns) - common == documented - common, table
+
+
+def test_limits() -> None:
+    same(listed(section("Limits")), LIMITS)
 
 
 def test_figures() -> None:

@@ -141,5 +141,5 @@ def limit_sentence(tables: Tables) -> str:
         limit, cases, of = str(counts.idxmax()), counts.max(), rows["of"].sum()
         if limit != "unknown":
             parts.setdefault(limit, []).append(f"{arm} ({cases} of {of} cases)")
-    texts = [f"{LIMITS[limit]} for {' and '.join(arms)}" for limit, arms in parts.items()]
+    texts = [f"{LIMITS[limit]} for {', '.join(arms)}" for limit, arms in parts.items()]
     return f"What limited: {'; '.join(texts)}." if texts else ""

@@ -103,6 +103,7 @@ def marks(folder: RunDir, tables: Tables) -> Html:
             "guard": row["name"],
             "verdict": Html('<span class="{}">{}</span>').format(row["verdict"], _SAID[row["verdict"]]),
             "what it saw": row["text"],
+            "evidence": row["evidence"] if isinstance(row["evidence"], str) else MISSING,
         }
         for row in results.records(tables.guards)
         if row["verdict"] != "ok"
