@@ -28,7 +28,7 @@ def df_used(tables: Tables) -> pd.DataFrame:
 
     planned; measured: done, rejected, failed or unreadable; used: done; left_out: measured and not used; not_measured
     decides: False when more than MOST_LEFT_OUT of the measured blocks are left out
-    why: of those left out: "2 of 8 measured cases rejected by overlap, 1 failed", else empty
+    why: of those left out: "2 of 8 measured cases rejected by the guard overlap, 1 failed", else empty
     """
     names, rows = keys(tables), []
     cases = tables.cases.assign(engine=_engines(tables))
@@ -71,14 +71,15 @@ def spoilt_by(tables: Tables, side: Mapping[str, Any]) -> str:
 
 
 def _why(tables: Tables, cases: pd.DataFrame, measured: int) -> str:
-    """Words such as: 2 of 8 measured cases rejected by overlap, 1 failed."""
+    """Words such as: 2 of 8 measured cases rejected by the guard overlap, 1 failed."""
     judged = tables.guards[(tables.guards["verdict"] == "reject") & tables.guards["case"].isin(cases["case"])]
     parts: list[str] = []
     for state in _LEFT_OUT:
         ours = cases[cases["status"] == state]["case"]
         if len(ours):
             guards = dict.fromkeys(judged.loc[judged["case"].isin(ours), "name"])
-            by = f" by {' and '.join(guards)}" if guards and state == "rejected" else ""
+            word = "guard" if len(guards) == 1 else "guards"
+            by = f" by the {word} {' and '.join(guards)}" if guards and state == "rejected" else ""
             whole = f" of {measured} measured case{'' if measured == 1 else 's'}" if not parts else ""
             parts.append(f"{len(ours)}{whole} {state}{by}")
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from bmtlib.analysis.compare import df_ratio, df_settings, df_used
 from bmtlib.plan import Case
 
 REJECT = {"name": "overlap", "verdict": "reject", "value": 0.5, "limit": 0.2, "text": "50 % of the window"}
+BY = "measured cases rejected by the guard overlap"
 CLAIM = {
     "text": "Twice.",
     "metric": "requests_per_s",
@@ -40,32 +41,35 @@ def test_few_are_said_and_do_not_hinder(builder: Any) -> None:
     row = df_used(tables).set_index("arm").loc["l2dsr"]
     assert (row["planned"], row["measured"], row["used"], row["left_out"]) == (8, 8, 6, 2)
     assert row["decides"]
-    assert row["why"] == "2 of 8 measured cases rejected by overlap"
+    assert row["why"] == "2 of 8 measured cases rejected by the guard overlap"
     assert set(df_ratio(tables).query("measure == 'requests_per_s'")["verdict"]) == {"higher"}
     claim = df_claims(tables).iloc[0]
     assert claim["verdict"] == "supported"
-    assert claim["evidence"].endswith("; left out: l2dsr: 2 of 8 measured cases rejected by overlap.")
-    assert "l2dsr: 2 of 8 measured cases rejected by overlap; the others are used." in str(answer(tables))
+    assert claim["evidence"].endswith("; left out: l2dsr: 2 of 8 measured cases rejected by the guard overlap.")
+    assert "l2dsr: 2 of 8 measured cases rejected by the guard overlap; the others are used." in str(answer(tables))
 
 
 def test_many_leave_the_comparison_undecided_with_the_reason(builder: Any) -> None:
     tables = spoilt(builder, 3, of=8)
     ratio = df_ratio(tables).set_index("measure").loc["requests_per_s"]
     assert ratio["low"] > 1
-    assert (ratio["verdict"], ratio["why"]) == ("undecided", "l2dsr: 3 of 8 measured cases rejected by overlap")
+    assert (ratio["verdict"], ratio["why"]) == (
+        "undecided",
+        "l2dsr: 3 of 8 measured cases rejected by the guard overlap",
+    )
     claim = df_claims(tables).iloc[0]
     assert claim["verdict"] == "undecided"
-    assert "too many cases are left out (l2dsr: 3 of 8 measured cases rejected by overlap)" in claim["evidence"]
+    assert f"too many cases are left out (l2dsr: 3 of 8 {BY})" in claim["evidence"]
     found = answer(tables)
     assert found.verdict == "undecided"
-    assert "undecided, l2dsr: 3 of 8 measured cases rejected by overlap." in str(found)
+    assert "undecided, l2dsr: 3 of 8 measured cases rejected by the guard overlap." in str(found)
 
 
 def test_an_arm_without_a_case_left_is_named(builder: Any) -> None:
     tables = spoilt(builder, 3, of=3)
     row = df_used(tables).set_index("arm").loc["l2dsr"]
     assert (row["used"], row["left_out"], row["decides"]) == (0, 3, False)
-    assert "l2dsr: 3 of 3 measured cases rejected by overlap: comparisons with it are undecided." in str(answer(tables))
+    assert f"l2dsr: 3 of 3 {BY}: comparisons with it are undecided." in str(answer(tables))
 
 
 def test_failed_cases_count_and_cases_that_were_not_run_do_not(builder: Any) -> None:
