@@ -27,7 +27,7 @@ from bmtlib.programs import program_versions, versions_on
 from bmtlib.rundir import LOOSE_HOSTS, RunDir
 from bmtlib.setup.change import Change, change_row
 from bmtlib.setup.hardware_facts import HardwareFacts
-from bmtlib.setup.sysctl import NotApplied
+from bmtlib.setup.sysctl import NotApplied, merged
 from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.bring_up import bring_up
 from bmtlib.testbeds.custody import Custody, take
@@ -133,8 +133,8 @@ class Session:
 
         def switch(host: Host) -> list[NotApplied]:
             if before:
-                host.undo(self.tunings[host.name][before][0])
-            return host.apply(self.tunings[host.name][tuning][0])
+                host.undo(merged(self.tunings[host.name][before][0]))
+            return host.apply(merged(self.tunings[host.name][tuning][0]))
 
         for name, more in good(every(lab.hosts.values(), switch)).items():
             changes, skipped = self.tunings[name][tuning]

@@ -7,8 +7,8 @@ global ones read-only, and hides the rest. `vm.*`, `kernel.*` and `fs.*` are nev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bmtlib.errors import ParseError
 from bmtlib.setup.change import Change, Command, Scope, command
@@ -143,6 +143,35 @@ def sysctl_change(host: str, key: str, want: str, now: Mapping[str, str], *, rea
             lasting=True,  # not by itself: where the profile is to stay, a file of ours sets it again at boot
         )
     ]
+
+
+def merged(changes: Sequence[Change]) -> list[Change]:
+    """The same with all plain settings of sysctls as one change: one process on the host instead of some for each key.
+
+    For hosts whose tuning is switched from case to case. Keys that come and go with something else stay by themselves.
+    """
+    plain = [change for change in changes if change.what.startswith("sysctl ") and change.before is not None]
+    if len(plain) < 2:
+        return list(changes)
+    keys = [change.what.removeprefix("sysctl ") for change in plain]
+    now, want = (
+        {key: str(getattr(change, name)) for key, change in zip(keys, plain, strict=True)}
+        for name in ("before", "want")
+    )
+    one = replace(
+        plain[0],
+        what=f"sysctls {', '.join(keys)}",
+        before="; ".join(now.values()),
+        want="; ".join(want.values()),
+        do=write_keys(want),
+        undo=restore_keys(dict(reversed(now.items()))),
+        check=command("sh", "-c", 'cd /proc/sys && exec cat "$@"', "sh", *map(file_of, keys)),
+        expect=" ".join(" ".join(want.values()).split()),
+        reason="the tuning of a case",
+    )
+    place = changes.index(plain[0])
+    rest = [change for change in changes if change not in plain]
+    return [*rest[:place], one, *rest[place:]]
 
 
 def new_key_change(host: str, key: str, want: str, *, reason: str = "") -> Change:

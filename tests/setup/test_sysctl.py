@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 
 from bmtlib.errors import ParseError
-from bmtlib.setup.sysctl import Setting, parse_probe, probe, read_key, restore_keys, sysctl_change, tuning, write_keys
+from bmtlib.setup.sysctl import (
+    Setting,
+    merged,
+    new_key_change,
+    parse_probe,
+    probe,
+    read_key,
+    restore_keys,
+    sysctl_change,
+    tuning,
+    write_keys,
+)
 
 
 def settings(**modes: str) -> dict[str, Setting]:
@@ -159,3 +170,25 @@ def test_each_wish_is_answered_once_in_the_order_of_the_profile() -> None:
         assert [item.key for item in skipped] == [key for key in WISH if key in {item.key for item in skipped}]
     assert {change.reason for change in changes} <= {reason for _, reason in WISH.values()}
     assert tuning("web01", {}, NOW, namespace=True) == ([], [])
+
+
+def test_settings_merged_into_one_change() -> None:
+    """In the order given, undone the other way round; what is no plain setting stays by itself, in its place."""
+    now = {"net.core.somaxconn": "4096", "net.ipv4.tcp_rmem": "4096 131072 6291456"}
+    plain = [
+        *sysctl_change("web01", "net.core.somaxconn", "500", now),
+        *sysctl_change("web01", "net.ipv4.tcp_rmem", "4096 16384 99", now),
+    ]
+    other = new_key_change("web01", "net.ipv4.vs.conntrack", "0")
+    first, last = merged([*plain, other])
+    assert last == other
+    assert first.do.argv[4:] == (
+        *("do", "net.core.somaxconn", "net/core/somaxconn", "500"),
+        *("net.ipv4.tcp_rmem", "net/ipv4/tcp_rmem", "4096 16384 99"),
+    )
+    assert first.undo.argv[4:] == (
+        *("undo", "net.ipv4.tcp_rmem", "net/ipv4/tcp_rmem", "4096 131072 6291456"),
+        *("net.core.somaxconn", "net/core/somaxconn", "4096"),
+    )
+    assert first.expect == "500 4096 16384 99"
+    assert merged(plain[:1]) == plain[:1]

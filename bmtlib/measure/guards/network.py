@@ -39,7 +39,7 @@ def network_guards(
     nofile: Mapping[str, int],
 ) -> list[Guard]:
     """`ports`: local ports that a host may use (ip_local_port_range), `nofile`: its limit of open files; by host."""
-    found = [_ports(seen, clients, ports), _nofile(clients, nofile), _listen(seen), _drops(seen)]
+    found = [_ports(seen, clients, ports), _nofile(clients, nofile), _listen(seen), _drops(seen, clients)]
     return found if window is None or kind == "direct" else [*found, _even(seen, window)]
 
 
@@ -124,17 +124,19 @@ def _listen(seen: Seen) -> Guard:
     )
 
 
-def _drops(seen: Seen) -> Guard:
+def _drops(seen: Seen, clients: Sequence[ClientOutcome]) -> Guard:
     """Packets that came to a client or web host and were lost there: in the card, or in a CPU's backlog.
 
     The kernel counts what a full backlog drops on the interface that it came in by (net/core/dev.c), so this tells
-    hosts apart also where they share a kernel, whose softnet_stat is one for all.
+    hosts apart also where they share a kernel, whose softnet_stat is one for all. Clients that the load did not need
+    get nothing but broadcasts: what they lose says nothing of it.
     """
+    at_work = {client.host for client in clients}
     shares: dict[str, float] = {}
     lost: dict[str, int] = {}
     for host in seen.hosts("client", "web"):
         found = seen.around(host, "ip_link")
-        if found is None:
+        if found is None or (seen.roles[host] == "client" and host not in at_work):
             continue
         before, after = ({row["interface"]: row for row in part if row["interface"] != "lo"} for part in found)
         both = before.keys() & after.keys()
