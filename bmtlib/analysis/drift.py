@@ -131,7 +131,7 @@ def signed(share: float) -> str:
     """A change in per cent, with its sign.
 
     >>> signed(0.0312), signed(-0.0004), signed(-0.12)
-    ('+3.1 %', '-0.04 %', '-12 %')
+    ('+3.12 %', '-0.04 %', '-12 %')
     """
     text = number(abs(100 * share))
     text = text.rstrip("0").rstrip(".") if "." in text else text
