@@ -33,7 +33,7 @@ from bmtlib.analysis.naming import no_interval
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.seed_claims import df_seed_claims
-from bmtlib.analysis.seed_form import df_seed_form, df_seed_reference
+from bmtlib.analysis.seed_form import df_at_director, df_seed_form, df_seed_reference
 from bmtlib.analysis.seed_rows import df_seed_rows
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
@@ -44,6 +44,7 @@ from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paire
 
 __all__ = [
     "MEASURES",
+    "df_at_director",
     "df_bottleneck",
     "df_claims",
     "df_cost_by_size",

@@ -1,4 +1,4 @@
-"""What limits there are, and how far they were used: shapers, local ports, HAProxy's own limits."""
+"""What limits there are, and how far they were used: shapers, ports, HAProxy's own limits, the director's sockets."""
 
 from __future__ import annotations
 
@@ -77,3 +77,31 @@ def speeds(raw: Raw, host: str) -> dict[str, int | None]:
         return {}
     rows = raw.fact(host, "link_speed.once.txt", link_speed.parse) or []
     return {row["interface"]: row["mbit_per_s"] for row in rows}
+
+
+def director_socket_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
+    """Connections of a director while the load ran, sample by sample. What is not listened for there does not wait."""
+    rows: list[Row] = []
+    port = raw.run.read_json("plan.json")["testbed"]["network"]["port"]
+    for case_id, record in records.items():
+        start_s, end_s = record.get("start_epoch_s"), record.get("end_epoch_s")
+        if start_s is None or end_s is None:
+            continue
+        for host in raw.hosts("director"):
+            # Both probes of one sample carry the same time.
+            queues = {
+                at: [row for row in found if row["port"] == port]
+                for at, found in raw.during(case_id, host, "ss_listen")
+            }
+            rows += [
+                {
+                    "case": case_id,
+                    "time_s": at - start_s,
+                    "established": found[0]["tcp_estab"],
+                    "waiting": sum(row["accept_queue"] for row in queues.get(at, ())),
+                    "waiting_max": max((row["accept_queue_max"] for row in queues.get(at, ())), default=None),
+                }
+                for at, found in raw.during(case_id, host, "ss_summary")
+                if start_s <= at <= end_s
+            ]
+    return rows

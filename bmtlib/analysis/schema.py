@@ -232,6 +232,13 @@ COLUMNS: dict[str, dict[str, str]] = {
         "entries_after": _COUNT,
         "entries_max": _COUNT,
     },
+    "director_sockets": {
+        "case": _TEXT,
+        "time_s": _REAL,
+        "established": _COUNT,
+        "waiting": _COUNT,
+        "waiting_max": _MAYBE,
+    },
     "haproxy": {
         "case": _TEXT,
         "maxconn": _COUNT,

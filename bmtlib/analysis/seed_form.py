@@ -10,7 +10,7 @@ import pandas as pd
 from bmtlib.analysis.naming import level
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.trials import df_trials, keys, once
+from bmtlib.analysis.trials import df_trials, done, keys, once
 from bmtlib.params.factors import DIRECTOR_FACTORS
 from bmtlib.params.paths import project_root
 from bmtlib.params.units import size_text
@@ -22,8 +22,10 @@ def df_seed_form(tables: Tables) -> pd.DataFrame:
 
     Arm (with its lever, queues and tuning), Thread (missing where there is no such setting), Concurrency, Total
     Requests (of one case), File Size, Requests (sec), Latency (ms): the seed's figure, 1 / rate. Wait (ms): what a
-    client waited, which Latency is not.
+    client waited, which Latency is not. Served at once, In listen queue: the effective concurrency at a proxy
+    (`df_at_director`).
     """
+    there = df_at_director(tables).set_index("case")
     trials = df_trials(tables).drop(columns=["threads", "file_size_bytes"], errors="ignore")
     trials = trials.merge(tables.cases[["case", "threads", "file_size_bytes"]], on="case")
     rows, own = [], [name for name in (*DIRECTOR_FACTORS, "tuning") if FACTOR_COLUMNS[name] in tables.factors]
@@ -39,9 +41,33 @@ def df_seed_form(tables: Tables) -> pd.DataFrame:
                 "Requests (sec)": round(rate, 2),
                 "Latency (ms)": round(1000 / rate, 3) if rate else np.nan,
                 "Wait (ms)": round(group["wait_mean_ms"].median(), 1),
+                **{
+                    words: round(found) if (found := there[column].reindex(group["case"]).median()) == found else None
+                    for words, column in (("Served at once", "served"), ("In listen queue", "waiting"))
+                },
             }
         )
     return _seed_frame(rows)
+
+
+@once
+def df_at_director(tables: Tables) -> pd.DataFrame:
+    """What of a case's concurrency reached a proxy: one row per done case of kind proxy that was sampled.
+
+    case; established: the director's connections to clients and web hosts; waiting, waiting_most: of these, in the
+    listen queue, up to waiting_max; served: accepted ones, (established - waiting) / 2, since each has a second one to
+    a web host. Medians over the samples of the load's first half, when no client has ended yet. The rest of the
+    concurrency waits at the clients for its SYN to be answered.
+    """
+    cases = done(tables)
+    windows = cases[cases["kind"] == "proxy"].set_index("case")["window_s"]
+    samples = tables.director_sockets[tables.director_sockets["case"].isin(windows.index)]
+    samples = samples[samples["time_s"] <= samples["case"].map(windows).astype("float64") / 2]
+    served = (samples["established"] - samples["waiting"]).clip(lower=0) / 2
+    groups = samples.assign(served=served).groupby("case", sort=False)
+    found = groups[["established", "waiting", "waiting_max", "served"]].median()
+    found.insert(2, "waiting_most", groups["waiting"].max())
+    return found.astype("float64").reset_index()
 
 
 def read_seed() -> pd.DataFrame:
@@ -81,5 +107,7 @@ def _seed_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
         "Requests (sec)": "float64",
         "Latency (ms)": "float64",
         "Wait (ms)": "float64",
+        "Served at once": "Int64",
+        "In listen queue": "Int64",
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)

@@ -75,6 +75,8 @@ class Tables:
     web_share: connections that each web host took; source: TcpPassiveOpens, or haproxy_stat where that is not known
     listen: the fullest that a listen queue was seen (accept_queue_most), and the most it may hold (accept_queue_max)
     conntrack: entries of the connection table
+    director_sockets: the director's TCP connections, sample by sample: established, those waiting to be accepted among
+        them
     haproxy: what limits HAProxy itself: connections at a time, new sessions per second
     engine: what nftables, LVS or HAProxy counted, by item and counter; rows that are not zero
     knee: cases of a search for the knee, and whether each kept the objective
@@ -110,6 +112,7 @@ class Tables:
     web_share: pd.DataFrame
     listen: pd.DataFrame
     conntrack: pd.DataFrame
+    director_sockets: pd.DataFrame
     haproxy: pd.DataFrame
     engine: pd.DataFrame
     knee: pd.DataFrame
@@ -208,6 +211,7 @@ def _read_case(case: tuple[Path, dict[str, dict[str, Any]]]) -> _Part:
         "web_share": read_net.web_share_rows(raw, measured),
         "listen": read_net.listen_rows(raw, measured),
         "conntrack": read_net.conntrack_rows(raw, measured),
+        "director_sockets": read_limits.director_socket_rows(raw, measured),
         "haproxy": read_limits.haproxy_rows(raw, measured),
         "engine": read_net.engine_rows(raw, measured),
     }

@@ -137,7 +137,18 @@ def ratio_overview(tables: Tables) -> Html:
 def seed_form(tables: Tables) -> Html:
     """This run in the seed study's own form, beside the seed's figures for one thread."""
     seed = compare.df_seed_reference()
-    ours = table("This run", _seed_rows(compare.df_seed_form(tables)), empty=_NOTHING)
+    form = compare.df_seed_form(tables)
+    there = [name for name in ("Served at once", "In listen queue") if form[name].notna().any()]
+    note = (
+        "Served at once, in listen queue: how many of these connections a proxy had accepted, and how many waited "
+        "there to be; the rest still waited for an answer to their SYN. Medians over the first half of the load. Under "
+        "LVS the director has no connections of its own."
+    )
+    rows = [
+        {**row, **{name: Number.written(whole[name], ",") for name in there}}
+        for row, whole in zip(_seed_rows(form), records(form), strict=True)
+    ]
+    ours = table("This run", rows, note if there else "", empty=_NOTHING)
     theirs = table("The seed study, one thread (2022)", _seed_rows(seed[seed["Thread"] == 1]))
     rest = render(
         "details", summary=f"All {len(seed)} rows of the seed", content=table("The seed study (2022)", _seed_rows(seed))

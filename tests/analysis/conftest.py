@@ -243,7 +243,7 @@ class Builder:
 
     measured = staticmethod(measured)
     usual = staticmethod(usual)
-    clients, webs, window_s = CLIENTS, WEBS, WINDOW_S
+    clients, webs, start, window_s = CLIENTS, WEBS, START, WINDOW_S
 
     def __init__(self, out: Path) -> None:
         self.out = out

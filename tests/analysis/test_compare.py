@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,7 @@ def test_seed_form(tables: Tables) -> None:
     form = compare.df_seed_form(tables)
     assert list(form.columns) == [
         "Arm", "Thread", "Concurrency", "Total Requests", "File Size", "Requests (sec)", "Latency (ms)", "Wait (ms)",
+        "Served at once", "In listen queue",
     ]  # fmt: skip
     row = form[form["Arm"] == "proxy"].iloc[0]
     assert (row["Thread"], row["Concurrency"], row["Total Requests"], row["File Size"]) == (1, 20, 408, "5 KiB")
@@ -137,6 +139,33 @@ def test_seed_form(tables: Tables) -> None:
     assert list(seed.columns) == list(form.columns)
     assert len(seed) == 25
     assert seed["Wait (ms)"].between(800, 16000).all()
+
+
+def test_what_of_the_concurrency_reached_the_proxy(builder: Any) -> None:
+    """10 connections of which 4 wait in the listen queue: 3 are served, each over a second one. Later samples are of
+    clients that have ended."""
+    golden = Path(__file__).parents[1] / "golden" / "ss_summary" / "load.txt"
+    head = "State  Recv-Q Send-Q Local Address:Port Peer Address:PortProcess"
+
+    def sampled(text: str, *numbers: int) -> str:
+        return "".join(
+            f"### {builder.start + share * builder.window_s:.9f}\n{text.format(number)}"
+            for share, number in zip((0.1, 0.2, 0.9), numbers, strict=True)
+        )
+
+    extra = {
+        ("director", "ss_summary.during.txt"): sampled(golden.read_text().replace("estab 82", "estab {}"), 10, 10, 0),
+        ("director", "ss_listen.during.txt"): sampled(f"{head}\nLISTEN {{}} 16 192.168.16.100:80 0.0.0.0:*\n", 4, 4, 0),
+    }
+    tables = builder.tables(lambda _: replace(builder.measured(), extra=extra))
+    found = compare.df_at_director(tables)
+    assert set(found["case"].str.contains("proxy")) == {True}
+    assert found.iloc[0].drop("case").to_dict() == {
+        "established": 10, "waiting": 4, "waiting_most": 4, "waiting_max": 16, "served": 3,
+    }  # fmt: skip
+    form = compare.df_seed_form(tables).set_index("Arm")
+    assert list(form.loc["proxy", ["Served at once", "In listen queue"]]) == [3, 4]
+    assert form.loc["l2dsr", "Served at once"] is pd.NA
 
 
 def test_littles_law(builder: Any) -> None:
