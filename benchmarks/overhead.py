@@ -87,8 +87,8 @@ def lab_times(folder: RunDir) -> None:
     print(f"  down in {time.monotonic() - started:.2f} s")
 
 
-def bare_rate(session: Session, case: Case, run: CaseRun) -> float:
-    """requests/s of the case's ab commands from one shell script: all in the background, then wait."""
+def bare_load(session: Session, run: CaseRun) -> list[ab.AbRow]:
+    """The case's ab commands from one shell script: all in the background, then wait. What each of them printed."""
     hosts = session.lab.hosts
     with tempfile.TemporaryDirectory() as folder:
         lines = []
@@ -96,13 +96,18 @@ def bare_rate(session: Session, case: Case, run: CaseRun) -> float:
             host = hosts[part.client]
             assert isinstance(host, NetnsHost)
             command = host.enter(
-                ["taskset", "-c", ",".join(map(str, sorted(host.cpus))), *ab_command(part, case.load, rows=None)]
+                ["taskset", "-c", ",".join(map(str, sorted(host.cpus))), *ab_command(part, run.case.load, rows=None)]
             )
             # A session of its own, as each of ours has: the kernel's autogroups share CPU time out by session.
             lines.append(f"setsid --wait {shlex.join(command)} > {shlex.quote(folder)}/{part.client} 2>/dev/null &")
         script = "\n".join([*lines, "wait"])
-        subprocess.run(["sh", "-c", script], check=True, env=environment(), timeout=300)
-        rows = [ab.parse((Path(folder) / part.client).read_text())[0] for part in run.parts]
+        subprocess.run(["sh", "-c", script], check=True, env=environment(), timeout=900)
+        return [ab.parse((Path(folder) / part.client).read_text())[0] for part in run.parts]
+
+
+def bare_rate(session: Session, run: CaseRun) -> float:
+    """requests/s of the case's ab commands from one shell script."""
+    rows = bare_load(session, run)
     return sum(row["completed"] for row in rows) / max(row["duration_s"] for row in rows)
 
 
@@ -127,7 +132,7 @@ def pairs(folder: RunDir, count: int) -> None:
                 ours = our_rate(session, case, folder) if first_ours else 0.0
                 run.in_place.put()
                 run.warm_up()
-                bare = bare_rate(session, case, run)
+                bare = bare_rate(session, run)
                 run.in_place.take_down()
                 ours = ours or our_rate(session, case, folder)
                 ratios.append(ours / bare)
