@@ -15,6 +15,7 @@ import bmtlib
 from bmtlib.errors import InputError
 from bmtlib.plan import Case, Plan, make_plan, plan_from_json
 from bmtlib.rundir import FORMAT, RunDir
+from bmtlib.setup.kernel_keys import known_keys
 
 # Cases that ended as they will always end. All others are tried again.
 KEPT = frozenset({"done", "rejected", "left out"})
@@ -103,7 +104,10 @@ def _record(folder: RunDir, case: Case) -> dict[str, Any] | None:
 
 
 def controller() -> dict[str, Any]:
-    """This machine for run.json. Its id is a hash: it tells machines apart and names none."""
+    """This machine for run.json. Its id is a hash: it tells machines apart and names none.
+
+    `sysctls` are of all network namespaces, so a lab's hosts have them and its tuning cannot change them.
+    """
     try:
         name = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
     except OSError:
@@ -115,7 +119,19 @@ def controller() -> dict[str, Any]:
         "kernel": os.uname().release,
         "cpu": models[0] if models else None,
         "cpus": os.cpu_count(),
+        "sysctls": {key: found for key in _shared_keys() if (found := _sysctl(key)) is not None},
     }
+
+
+def _shared_keys() -> list[str]:
+    return [key for key, known in known_keys().items() if known.scope == "host" and "*" not in key]
+
+
+def _sysctl(key: str) -> str | None:
+    try:
+        return " ".join(Path("/proc/sys", *key.split(".")).read_text(encoding="utf-8").split())
+    except OSError:
+        return None
 
 
 def check_same_conditions(folder: RunDir, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

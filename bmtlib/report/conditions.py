@@ -132,12 +132,21 @@ def machine(folder: RunDir) -> Html:
         "CPUs of all others": to_list(run["other_cpus"]) or MISSING,
         "Director apart from the others": _yes(placement.get("separate"), "its CPUs' busy time is its own cost"),
         "Packets steered to the director's CPUs (RPS)": _yes(placement.get("rps"), ""),
+        **_shared(run),
         "Rights": {"root": "root", "rootless": "none (user namespace)"}.get(run["privilege"], MISSING),
         "Engines": ", ".join(f"{arm}: {engine}" for arm, engine in run["engine"].items()) or MISSING,
         "Programs": ", ".join(f"{name} {version}" for name, version in run["versions"].items()) or MISSING,
         "bmtlib": run["bmtlib"],
     }
     return render("facts", facts=facts)
+
+
+def _shared(run: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of this machine that a lab's hosts have and its tuning leaves alone."""
+    found = (run.get("controller") or {}).get("sysctls")
+    return (
+        {"Kernel settings of all hosts": ", ".join(f"{key} {value}" for key, value in found.items())} if found else {}
+    )
 
 
 def _director(run: Mapping[str, Any]) -> dict[str, str]:
