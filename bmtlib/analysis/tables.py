@@ -11,6 +11,7 @@ import hashlib
 import io
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
@@ -178,13 +179,19 @@ def _parts(run: RunDir, records: dict[str, dict[str, Any]]) -> Iterable[_Part]:
     cases = [(run.path, {case_id: record}) for case_id, record in records.items()]
     size = sum(path.stat().st_size for path in run.path.glob("cases/*/*.zip"))
     processes = min(len(cases), len(os.sched_getaffinity(0)))
-    if processes < 2 or size < _LARGE_BYTES:
+    if processes < 2 or size < _LARGE_BYTES or _is_script():
         # Clients of one case after the other's: its bundles are opened once.
         yield from map(_read_case, cases)
         return
     # Not forked: the process may be a notebook's, with threads of its own.
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_read_case, cases)
+
+
+def _is_script() -> bool:
+    """A new process would run the user's own script once more, from its first line."""
+    main = sys.modules["__main__"]
+    return main.__spec__ is None and hasattr(main, "__file__")
 
 
 def _read_case(case: tuple[Path, dict[str, dict[str, Any]]]) -> _Part:
