@@ -84,6 +84,8 @@ __all__ = [
 # Arms that pass packets on, and so may do better than a proxy.
 _LVS = ("nat", "l3dsr", "l2dsr")
 
+HOLDS_ONE = "the interval holds 1"  # why a ratio decides nothing
+
 # What arms are compared by: column of df_trials -> words.
 MEASURES = {
     "requests_per_s": "requests/s",
@@ -188,7 +190,7 @@ def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
     if spoilt:
         said, why = "undecided", spoilt
     elif said == "undecided":
-        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else "the interval holds 1"
+        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else HOLDS_ONE
     return {
         "ratio": found.median,
         "low": found.low,

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bmtlib.analysis import compare
-from bmtlib.analysis.naming import loop, waits_from
+from bmtlib.analysis.naming import loop, no_interval, waits_from
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT
@@ -95,23 +95,26 @@ def throughput(tables: Tables) -> Html:
 
 
 def ratios(tables: Tables) -> Html:
-    """How the arms compare, block by block."""
-    rows = [
-        {
+    """How the arms compare, block by block. What the note says is not said again in each row."""
+    found = records(compare.df_ratio(tables))
+    blocks = max((row["n"] for row in found), default=0)
+    rows = []
+    for row in sorted(found, key=lambda row: list(compare.MEASURES).index(row["measure"])):
+        by_rule = row["why"] in ("", compare.HOLDS_ONE, no_interval(row["n"]))
+        cells = {
             "measure": compare.MEASURES[row["measure"]],
             "compared": f"{row['arm']}\u00a0/\u00a0{row['against']}",
             **{_WORDS[name]: level(name, row[name]) for name in tables.factors},
             "ratio": ratio(row["ratio"]),
-            "95 % interval": ratio_interval(row["low"], row["high"]),
-            "lowest – highest block": ratio_interval(row["min"], row["max"]),
-            "higher in": Number(f"{row['higher_in']} of {row['n']}"),
-            "difference / scatter": effect(row["effect"], row["effect_low"], row["effect_high"]),
-            "verdict": ": ".join(filter(None, [row["verdict"], row["why"]])),
         }
-        for row in sorted(
-            records(compare.df_ratio(tables)), key=lambda row: list(compare.MEASURES).index(row["measure"])
-        )
-    ]
+        if blocks > 1:
+            cells |= {
+                "95 % interval": ratio_interval(row["low"], row["high"]),
+                "lowest – highest block": ratio_interval(row["min"], row["max"]),
+                "higher in": Number(f"{row['higher_in']} of {row['n']}"),
+                "difference / scatter": effect(row["effect"], row["effect_low"], row["effect_high"]),
+            }
+        rows.append({**cells, "verdict": row["verdict"] if by_rule else f"{row['verdict']}: {row['why']}"})
     note = (
         "Ratios are taken within each block; “higher in” counts the blocks in which the first is above the second. "
         "Difference / scatter (Hedges' g): mean logarithm of the ratio over its standard deviation between blocks; "

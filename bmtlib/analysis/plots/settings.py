@@ -52,7 +52,7 @@ def plot_settings(tables: Tables) -> Figure:
         axes.set_xlim(0, 1.08 * np.nanmax([*ends, 0.0]) or 1)
         axes.set_xlabel(words)
         axes.locator_params(axis="x", nbins=3)
-        axes.xaxis.set_major_formatter("{x:,.4g}")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
     panels[0].set_yticks(range(len(series)), series)
