@@ -43,8 +43,9 @@ def scales(tables: Tables) -> list[str]:
 
 
 def series_label(tables: Tables, row: Mapping[str, Any]) -> str:
-    """An arm with those of its levels that are settings of its own: "proxy, 2 threads"."""
-    own = [column for column in tables.factors if column not in _SCALES and pd.notna(row[column])]
+    """An arm with those of its levels that are settings of its own and were varied: "proxy, 2 threads"."""
+    varied = [column for column in tables.factors if tables.cases[column].nunique() > 1]
+    own = [column for column in varied if column not in _SCALES and pd.notna(row[column])]
     return ", ".join([str(row["arm"]), *(level(column, row[column]) for column in own)])
 
 

@@ -93,9 +93,10 @@ def count_text(row: Mapping[str, Any]) -> str:
 
 
 def scaling(tables: Tables) -> Html:
-    """How requests/s grow with threads or queues; nothing where neither was varied."""
+    """How requests/s grow with threads or queues; nothing where no law could be fitted, which the figure says."""
     rows = []
-    for row in records(compare.df_scaling(tables)):
+    found = compare.df_scaling(tables)
+    for row in records(found) if found["contention"].notna().any() else ():
         words: dict[str, object] = {
             "arm": _series(tables, row),
             "along": f"{row['along']}, {row['fewest']} to {row['most']}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -93,7 +94,7 @@ def plot_waits(tables: Tables) -> Figure:
     drawn = []
     for axes, (title, part) in zip(panels, parts, strict=True):
         axes.set_title(str(title))
-        end, labels = _wait_lines(tables, axes, part)
+        end, labels = _wait_lines(tables, axes, part, _TICKS if len(parts) == 1 else _TICKS[::2])
         axes.set_xlim(0, 1.02 * end / (1 - label_room([text for _, text, _ in labels], len(parts))))
         drawn.append((end, labels))
     lay_out(figure)
@@ -102,8 +103,10 @@ def plot_waits(tables: Tables) -> Figure:
     return figure
 
 
-def _wait_lines(tables: Tables, axes: Axes, curve: pd.DataFrame) -> tuple[float, list[Label]]:
-    """Draw one panel; where its lines end, and their labels."""
+def _wait_lines(
+    tables: Tables, axes: Axes, curve: pd.DataFrame, percents: Sequence[float]
+) -> tuple[float, list[Label]]:
+    """Draw one panel; where its lines end, and their labels. `percents`: those that the axis has room for."""
     series = all_series(tables)
     end, labels = 1.0, []
     for label, part in curve.groupby("series", sort=False):
@@ -114,7 +117,7 @@ def _wait_lines(tables: Tables, axes: Axes, curve: pd.DataFrame) -> tuple[float,
         axes.step(place, part["wait_ms"], where="post", color=look.colour, linewidth=2, linestyle=look.dash)
         end = max(end, float(place[-1]))
         labels.append((float(part["wait_ms"].iloc[-1]), look.label, text_colour(look.colour)))
-    ticks = [tick for tick in _TICKS if -np.log10(1 - tick / 100) <= end]
+    ticks = [tick for tick in percents if -np.log10(1 - tick / 100) <= end]
     axes.set_xticks([-np.log10(1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
     axes.set_ylim(0, 1.08 * max(1.0, *(wait for wait, *_ in labels)))
     axes.set_xlabel("share of requests answered within")
