@@ -50,11 +50,19 @@ def many_rules(session: Session) -> None:
         session.lab.director.run(["nft", "-f", "-"], stdin=f"table netdev slow{number} {{\n{chain}}}\n")
 
 
-def small_backlog(session: Session) -> None:
-    """nginx with a listen queue of one connection."""
+# $w: nginx's workers, which work a tenth of the time. As long as the load lasts, and not much longer.
+_SLEEPY = """\
+w=$(cat /proc/$(cat /run/nginx.pid)/task/*/children)
+timeout 20 sh -c "while :; do kill -STOP $w; sleep 0.1; kill -CONT $w; sleep 0.01; done" > /dev/null 2>&1 &
+"""
+
+
+def slow_accepts(session: Session) -> None:
+    """nginx with a listen queue of one connection, and workers that come to it now and then only."""
     for host in session.lab.role("web"):
         sh(host, "sed -i 's/backlog=[0-9]*/backlog=1/' /etc/nginx/nginx.conf")
         restart_nginx(host)
+        sh(host, _SLEEPY)
 
 
 def slow_answers(session: Session) -> None:
@@ -140,7 +148,7 @@ LIMITS: dict[str, Made] = {
         arm="proxy", settings=("arms.proxy.backlog=4", "load.concurrency=600"), make=nothing, named={"accept-queue"}
     ),
     "accept queue (nginx, backlog 1)": Made(
-        arm="l2dsr", settings=("load.concurrency=100",), make=small_backlog, named={"accept-queue"}
+        arm="l2dsr", settings=("load.concurrency=100",), make=slow_accepts, late=True, named={"accept-queue"}
     ),
     "ports of clients": Made(arm="l2dsr", settings=(), make=few_ports, named={"ports"}),
     "link (a shaper of 40 Mbit/s)": Made(
