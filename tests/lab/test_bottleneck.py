@@ -44,25 +44,29 @@ def nothing(session: Session) -> None:
 
 def many_rules(session: Session) -> None:
     """Each packet that comes to the director is compared with thousands of addresses, in several tables."""
-    for number in range(20):
+    for number in range(40):
         rules = "".join(f"ip saddr 10.{number}.{i}.1 counter\n" for i in range(250))
         chain = f"chain in {{\ntype filter hook ingress device eth0 priority {number - 400};\n{rules}}}\n"
         session.lab.director.run(["nft", "-f", "-"], stdin=f"table netdev slow{number} {{\n{chain}}}\n")
 
 
-# $w: nginx's workers, which work a tenth of the time. As long as the load lasts, and not much longer.
-_SLEEPY = """\
-w=$(cat /proc/$(cat /run/nginx.pid)/task/*/children)
-timeout 20 sh -c "while :; do kill -STOP $w; sleep 0.1; kill -CONT $w; sleep 0.01; done" > /dev/null 2>&1 &
-"""
+def sleepy(host: Host, pids: str) -> None:
+    """These processes of a host work a tenth of the time, as long as the load lasts and not much longer."""
+    loop = "while :; do kill -STOP $w; sleep 0.1; kill -CONT $w; sleep 0.01; done"
+    sh(host, f'w={pids}\ntimeout 20 sh -c "{loop}" > /dev/null 2>&1 &')
 
 
 def slow_accepts(session: Session) -> None:
-    """nginx with a listen queue of one connection, and workers that come to it now and then only."""
+    """nginx with a listen queue of one connection, to which its workers come now and then only."""
     for host in session.lab.role("web"):
         sh(host, "sed -i 's/backlog=[0-9]*/backlog=1/' /etc/nginx/nginx.conf")
         restart_nginx(host)
-        sh(host, _SLEEPY)
+        sleepy(host, "$(cat /proc/$(cat /run/nginx.pid)/task/*/children)")
+
+
+def slow_proxy(session: Session) -> None:
+    """HAProxy that comes to its listen queue now and then only."""
+    sleepy(session.lab.director, "$(cat /run/bmt/haproxy.pid)")
 
 
 def slow_answers(session: Session) -> None:
@@ -138,14 +142,21 @@ LIMITS: dict[str, Made] = {
         arm="proxy", settings=("load.concurrency=20",), make=director_burner, named={"director-cpu"}
     ),
     "director softirq (L2DSR, a ruleset of thousands)": Made(
-        arm="l2dsr", settings=("arms.l2dsr.engine=nft",), make=many_rules, named={"director-softirq"}
+        arm="l2dsr",
+        settings=("arms.l2dsr.engine=nft", "load.concurrency=200"),
+        make=many_rules,
+        named={"director-softirq"},
     ),
     "client CPU (large answers)": Made(
         arm="direct", settings=("load.file_size=2 MiB",), make=nothing, named={"client-cpu"}
     ),
     "web CPU (taken by something else)": Made(arm="l2dsr", settings=(), make=web_burners, named={"web-cpu"}),
     "accept queue (HAProxy, backlog 4)": Made(
-        arm="proxy", settings=("arms.proxy.backlog=4", "load.concurrency=600"), make=nothing, named={"accept-queue"}
+        arm="proxy",
+        settings=("arms.proxy.backlog=4", "load.concurrency=100"),
+        make=slow_proxy,
+        late=True,
+        named={"accept-queue"},
     ),
     "accept queue (nginx, backlog 1)": Made(
         arm="l2dsr", settings=("load.concurrency=100",), make=slow_accepts, late=True, named={"accept-queue"}
