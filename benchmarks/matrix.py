@@ -17,11 +17,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from overhead import bare_load, open_session
+from overhead import bare_load, open_session, silent
 
 from bmtlib.analysis.tables import read_tables
 from bmtlib.measure.case import CaseRun
@@ -33,15 +32,11 @@ from bmtlib.run import Loaded, load
 from bmtlib.rundir import RunDir
 
 
-def _silent(*args: Any, **fields: Any) -> None:
-    """Where a case tells of its phases."""
-
-
 def pair(session: Session, case: Case, folder: RunDir, *, ours_first: bool) -> float:
     """Seconds of load under bmtlib / from the shell; prints both."""
     found: dict[str, float] = {}
     for who in ("bmtlib", "shell") if ours_first else ("shell", "bmtlib"):
-        run = CaseRun(case, session, folder, _silent)
+        run = CaseRun(case, session, folder, silent)
         if who == "bmtlib":
             record = run.run()
             found[who] = record["window_s"] or float("nan")

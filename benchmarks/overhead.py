@@ -37,7 +37,7 @@ from bmtlib.rundir import RunDir
 from bmtlib.setup.nginx import file_name
 
 
-def _silent(*args: Any, **fields: Any) -> None:
+def silent(*args: Any, **fields: Any) -> None:
     """Where a case tells of its phases."""
 
 
@@ -47,7 +47,7 @@ def open_session(loaded: Loaded, ready: Ready) -> Session:
 
 def case_times(session: Session, cases: Iterable[Case], folder: RunDir) -> None:
     for case in cases:
-        record = CaseRun(case, session, folder, _silent).run()
+        record = CaseRun(case, session, folder, silent).run()
         beside = sum(record["phase_s"].values()) - record["phase_s"].get("warmup", 0) - (record["window_s"] or 0)
         print(
             f"  case {case.id}: {record['status']}, {beside:.2f} s beside warm-up and load, skew {record['skew_ms']} ms"
@@ -61,7 +61,7 @@ def vm_times(folder: RunDir) -> None:
     with open_session(loaded, ready) as session:
         about = session.lab.about or {}
         print(f"virtual director ({about['accelerator']}, {about['vcpus']} vCPUs): SSH open after {about['boot_s']} s")
-        run = CaseRun(next(case for case in loaded.plan.cases if case.kind == "l2dsr"), session, folder, _silent)
+        run = CaseRun(next(case for case in loaded.plan.cases if case.kind == "l2dsr"), session, folder, silent)
         run.in_place.put()
         fetch(session.lab.role("client")[0], f"{WORK}/first", [f"{run.base}/preflight/{file_name(PROOF_BYTES)}"])
         print(f"  first request forwarded after {time.monotonic() - started:.1f} s, tuning and web hosts included")
@@ -77,7 +77,7 @@ def lab_times(folder: RunDir) -> None:
     session = open_session(loaded, ready)
     built = time.monotonic() - started
     case = next(case for case in loaded.plan.cases if case.kind == "direct")
-    run = CaseRun(case, session, folder, _silent)
+    run = CaseRun(case, session, folder, silent)
     run.prove()
     answering = time.monotonic() - started
     print(f"lab of 56 hosts: up in {built:.2f} s, every web host has answered after {answering:.2f} s")
@@ -112,7 +112,7 @@ def bare_rate(session: Session, run: CaseRun) -> float:
 
 
 def our_rate(session: Session, case: Case, folder: RunDir) -> float:
-    record = CaseRun(case, session, folder, _silent).run()
+    record = CaseRun(case, session, folder, silent).run()
     return float(
         sum(client["completed"] for client in record["clients"])
         / max(client["seconds"] for client in record["clients"])
@@ -127,7 +127,7 @@ def pairs(folder: RunDir, count: int) -> None:
             case = next(case for case in loaded.plan.cases if case.kind == kind)
             ratios = []
             for number in range(count):
-                run = CaseRun(case, session, folder, _silent)
+                run = CaseRun(case, session, folder, silent)
                 first_ours = number % 2 == 0
                 ours = our_rate(session, case, folder) if first_ours else 0.0
                 run.in_place.put()
