@@ -12,6 +12,7 @@ machine, and up to two and a half where blocks lie far apart. Needs root and a d
 from __future__ import annotations
 
 import argparse
+import collections
 import os
 import subprocess
 import sys
@@ -36,23 +37,25 @@ MOST_DIFFERENT, FEWEST_FOUND = 0.1, 0.9  # of the runs
 def hold(cpu: int) -> None:
     """Take HANDICAP of the CPU's time, before everybody else, until killed.
 
-    Counted in work and not in time: interrupts go on meanwhile, and would make a slice of time worth less.
+    Counted in pieces of work and not in time: interrupts go on meanwhile, and their time is not lost to the director.
+    What a piece is worth in time is the lower quartile of the latest pieces, most of which no interrupt met: the same
+    work takes longer once the rest of the machine is busy, so it cannot be tried beforehand.
     """
     os.sched_setaffinity(0, {cpu})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    piece = range(2000)
-    fastest = min(_seconds_for(piece) for _ in range(200))
-    slice_ = range(round(len(piece) * HANDICAP * PERIOD_S / fastest))
+    latest = collections.deque((_piece() for _ in range(200)), maxlen=200)
     begin = time.perf_counter()
     while True:
-        _seconds_for(slice_)
+        for _ in range(round(HANDICAP * PERIOD_S / sorted(latest)[len(latest) // 4])):
+            latest.append(_piece())
         begin = max(begin + PERIOD_S, time.perf_counter() - PERIOD_S)  # late by more: not made up for at once
         time.sleep(max(0.0, begin - time.perf_counter()))
 
 
-def _seconds_for(steps: range) -> float:
+def _piece() -> float:
+    """The seconds that a piece of work took: some 10 us."""
     begin = time.perf_counter()
-    for _ in steps:
+    for _ in range(500):
         pass
     return time.perf_counter() - begin
 
