@@ -15,6 +15,7 @@ LAYERS = {
     "bmtlib": "ground",
     "bmtlib.errors": "ground",
     "bmtlib.cpus": "ground",
+    "bmtlib.texts": "ground",
     "bmtlib.parsers": "ground",
     "bmtlib.params": "pure",
     "bmtlib.plan": "pure",
