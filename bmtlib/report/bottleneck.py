@@ -28,7 +28,7 @@ def by_arm(tables: Tables) -> Html:
         "A rule for each resource says how far it was used. What refuses connections, or passes them at a rate of its "
         "own, goes before a full CPU, and that before a queue, which a full CPU fills as well."
     )
-    return table("What limited each arm", rows, note, _NOTHING)
+    return table("What limited each arm", rows, note, _NOTHING, anchor="t-limits")
 
 
 def by_case(tables: Tables) -> Html:
@@ -43,7 +43,7 @@ def by_case(tables: Tables) -> Html:
         }
         for row in records(compare.df_bottleneck(tables))
     ]
-    content = table("What limited each case", rows, empty=_NOTHING)
+    content = table("What limited each case", rows, empty=_NOTHING, anchor="t-limit-by-case")
     return render("details", summary=f"All {len(rows)} cases that were measured", content=content)
 
 

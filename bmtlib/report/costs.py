@@ -49,7 +49,7 @@ def cost_fit(tables: Tables) -> Html:
                 "chance": lack if known else f"no line: {row['why']}",
             }
         )
-    return table("Cost of a request: fixed + per KiB", rows, _NOTE) if rows else Html("")
+    return table("Cost of a request: fixed + per KiB", rows, _NOTE, anchor="t-cost-fit") if rows else Html("")
 
 
 def capacity(tables: Tables) -> Html:
@@ -81,7 +81,7 @@ def capacity(tables: Tables) -> Html:
         "proxy by those and the director's. Preambles and gaps of frames are not counted. "
         f"{worth(tables).capitalize()}. Other demands: bmt capacity."
     )
-    return table("How many directors a site would take", rows, note)
+    return table("How many directors a site would take", rows, note, anchor="t-capacity")
 
 
 def count_text(row: Mapping[str, Any]) -> str:

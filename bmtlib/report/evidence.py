@@ -53,7 +53,7 @@ def used(tables: Tables) -> Html:
         "No measured block is left out for its figures, however far off they lie: only when a guard rejected it or it "
         f"failed. More than {MOST_LEFT_OUT:.0%} left out: what is compared with it is undecided."
     )
-    return table("Blocks measured and used", rows, note)
+    return table("Blocks measured and used", rows, note, anchor="t-used")
 
 
 def drift(tables: Tables) -> Html:

@@ -81,13 +81,22 @@ def render(template: str, **values: object) -> Html:
     return Html(_environment().get_template(f"{template}.html.j2").render(**values))
 
 
-def table(caption: str, rows: Sequence[Mapping[str, object]], note: str = "", empty: str = "nothing to show") -> Html:
+def table(
+    caption: str,
+    rows: Sequence[Mapping[str, object]],
+    note: str = "",
+    empty: str = "nothing to show",
+    anchor: str = "",
+) -> Html:
     """Rows as a table, the keys as its head. The first column names the row; a `Number` is set to the right.
 
-    >>> table("Rates", [{"arm": "a<b", "requests/s": Number("9")}]).count("a&lt;b")
+    `anchor`: its id in the page, where others link to it: the same in every language; without, made of the caption.
+
+    >>> table("Rates", [{"arm": "a<b", "requests/s": Number("9")}], anchor="t-rates").count("a&lt;b")
     1
     """
-    return render("table", caption=caption, rows=rows, columns=list(rows[0]) if rows else [], note=note, empty=empty)
+    columns = list(rows[0]) if rows else []
+    return render("table", caption=caption, rows=rows, columns=columns, note=note, empty=empty, anchor=anchor)
 
 
 def link(folder: RunDir, path: str, text: str) -> Html:

@@ -91,7 +91,7 @@ def throughput(tables: Tables) -> Html:
         for row in records(compare.df_throughput(tables))
     ]
     note = "Median over blocks of right answers / window, from the first client's start to the last one's end."
-    return table("Requests per second", rows, note, _NOTHING)
+    return table("Requests per second", rows, note, _NOTHING, anchor="t-throughput")
 
 
 def ratios(tables: Tables) -> Html:
@@ -121,7 +121,9 @@ def ratios(tables: Tables) -> Html:
         "below 1 single blocks often point to the other side. Undecided: the interval holds 1, there are fewer than "
         f"three blocks, or more than {MOST_LEFT_OUT:.0%} of a side's measured blocks are left out."
     )
-    return table("Arm against arm", rows, note, "there is no block in which two arms to compare are both done")
+    return table(
+        "Arm against arm", rows, note, "there is no block in which two arms to compare are both done", anchor="t-ratios"
+    )
 
 
 def ratio_overview(tables: Tables) -> Html:
@@ -134,7 +136,9 @@ def ratio_overview(tables: Tables) -> Html:
         value, spread = ratio(row["ratio"]), ratio_interval(row["low"], row["high"])
         found[compare.MEASURES[row["measure"]]] = Number(f"{value} ({spread})") if spread != MISSING else value
     note = "In brackets: 95 % interval. A ratio whose interval holds 1 is undecided."
-    return table("Ratios, by level", list(rows.values()), note, "there are no two arms to compare")
+    return table(
+        "Ratios, by level", list(rows.values()), note, "there are no two arms to compare", anchor="t-ratio-overview"
+    )
 
 
 def seed_form(tables: Tables) -> Html:
@@ -189,7 +193,7 @@ def waits(tables: Tables) -> Html:
         for row in records(compare.df_waits(tables))
     ]
     note = f"{waits_from(tables)}; pooled over all requests of all clients and blocks."
-    return table(f"What clients waited ({loop(tables)} loop)", rows, note, _NOTHING)
+    return table(f"What clients waited ({loop(tables)} loop)", rows, note, _NOTHING, anchor="t-waits")
 
 
 def little(tables: Tables) -> Html:
@@ -228,7 +232,7 @@ def director_cpu(tables: Tables) -> Html:
     note = "Microseconds per right answer: the kernel's account of the director's CPUs, before and after the load."
     if not all(row["separable"] for row in found):
         note += " Other hosts share these CPUs here, so this is not the director's cost alone."
-    return table("The director's CPU time per request", rows, note, _NOTHING)
+    return table("The director's CPU time per request", rows, note, _NOTHING, anchor="t-director-cpu")
 
 
 def director_bytes(tables: Tables) -> Html:
@@ -248,7 +252,7 @@ def director_bytes(tables: Tables) -> Html:
     note = (
         "Bytes per right answer. Last column: near 0 when answers pass the director by, 1 or more when they go through."
     )
-    return table("Bytes through the director per request", rows, note, _NOTHING)
+    return table("Bytes through the director per request", rows, note, _NOTHING, anchor="t-director-bytes")
 
 
 def web_share(tables: Tables) -> Html:
@@ -289,7 +293,7 @@ def drops(tables: Tables) -> Html:
     parts = [still if len(measured) else "", f"not measured here: {', '.join(unknown)}" if unknown else ""]
     note = "; ".join(part for part in parts if part)
     empty = f"none; {note}" if len(frame) else _NOTHING
-    return table("Counters that grew, over all hosts and blocks", rows, f"{note}.", empty)
+    return table("Counters that grew, over all hosts and blocks", rows, f"{note}.", empty, anchor="t-drops")
 
 
 def interrupts(tables: Tables, most: int = 24) -> Html:
@@ -305,4 +309,4 @@ def interrupts(tables: Tables, most: int = 24) -> Html:
         }
         for row in records(frame)
     ]
-    return table(f"The {most} most frequent interrupts and softirqs", rows, empty=_NOTHING)
+    return table(f"The {most} most frequent interrupts and softirqs", rows, empty=_NOTHING, anchor="t-interrupts")

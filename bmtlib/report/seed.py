@@ -37,7 +37,7 @@ def claims(tables: Tables) -> Html:
         "In small: the rule, which needs the whole 95 % interval over blocks. With one or two blocks there is none: "
         "the figure agrees or disagrees with the study, and nothing is decided."
     )
-    return table("The claims of the study", rows, note)
+    return table("The claims of the study", rows, note, anchor="t-seed-claims")
 
 
 def rows(tables: Tables) -> Html:
@@ -67,10 +67,11 @@ def rows(tables: Tables) -> Html:
         f"interval lies within {SAME_SIZE} times the study's ratio, up or down, and on its side of 1 where the study's "
         "rows lie further apart than 5 %. The study ran each row once."
     )
-    content = table(f"The {len(found)} rows of the study's table: {said}", shown, note)
+    caption = f"The {len(found)} rows of the study's table: {said}"
+    content = table(caption, shown, note, anchor="t-seed-rows")
     if counts["not testable here"] < len(found):
         return content
-    return render("details", summary=f"The {len(found)} rows of the study's table: {said}", content=content)
+    return render("details", summary=caption, content=content)
 
 
 def _ratio(value: float, low: float, high: float) -> Number:
