@@ -28,24 +28,38 @@ from bmtlib.testbeds.placement import pin_process
 _EVERY_S = 0.2
 
 
-def run_scenario(loaded: Loaded, *, out: str | None, report: bool, keep: bool = False, break_lock: bool = False) -> int:
+def run_scenario(
+    loaded: Loaded,
+    *,
+    out: str | None,
+    report: bool,
+    languages: Sequence[str] = ("en",),
+    keep: bool = False,
+    break_lock: bool = False,
+) -> int:
     """Run one scenario and print its folder's path as the last line of standard output. Returns the exit code."""
     _one_interrupt_a_second()
     console = Console(stderr=True)
     if loaded.choice:
         console.print(f"testbed {loaded.choice}", markup=False)
     folder = start(loaded, out, tell=_teller(console), keep=keep, break_lock=break_lock)
-    return _finish(folder, console, report=report)
+    return _finish(folder, console, languages if report else ())
 
 
 def resume_run(
-    run: str, asked: Loaded | None = None, *, report: bool, keep: bool = False, break_lock: bool = False
+    run: str,
+    asked: Loaded | None = None,
+    *,
+    report: bool,
+    languages: Sequence[str] = ("en",),
+    keep: bool = False,
+    break_lock: bool = False,
 ) -> int:
     """Do what is missing of a run that was broken off; the rest as in `run_scenario`."""
     _one_interrupt_a_second()
     console = Console(stderr=True)
     folder = reopen(run, asked, tell=_teller(console), keep=keep, break_lock=break_lock)
-    return _finish(folder, console, report=report)
+    return _finish(folder, console, languages if report else ())
 
 
 def run_each(commands: Sequence[tuple[str, Sequence[str]]]) -> int:
@@ -101,17 +115,17 @@ def _teller(console: Console) -> Callable[[str], None]:
     return lambda text: console.print(text, markup=False)
 
 
-def _finish(folder: RunDir, console: Console, *, report: bool) -> int:
-    """From a folder that is ready to its report. Returns the exit code."""
-    from bmtlib.report import build_report
+def _finish(folder: RunDir, console: Console, languages: Sequence[str]) -> int:
+    """From a folder that is ready to its report in each language. Returns the exit code."""
+    from bmtlib.report import build_reports
 
     console.print(f"run folder: {folder.path}", soft_wrap=True, markup=False)
     final = _measure(folder, console)
     code = _exit_code(folder, final, console)
-    if report and folder.case_ids():
+    if languages and folder.case_ids():
         console.print("building the report", markup=False)
-        path = build_report(folder.path)
-        console.print(f"report: {path}", soft_wrap=True, markup=False)
+        for path in build_reports(folder.path, languages):
+            console.print(f"report: {path}", soft_wrap=True, markup=False)
     print(folder.path)
     return code
 

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from bmtlib import __version__
 from bmtlib.cli_fleet import apply, lint, rollback, verify
 from bmtlib.cli_lab import lab
-from bmtlib.cli_options import BREAK_LOCK, SET, TESTBED, Verbs, scenario_names
+from bmtlib.cli_options import BREAK_LOCK, LANGUAGE, SET, TESTBED, Verbs, scenario_names
 from bmtlib.errors import InputError, MachineError
 
 
@@ -46,6 +46,7 @@ def main() -> None:
     "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
 )
 @click.option("--report/--no-report", default=True, help="Build report.html after the run.")
+@LANGUAGE
 @click.option(
     "--keep", is_flag=True, help="Hosts of your own stay as prepared; without, they are rolled back at the end."
 )
@@ -59,6 +60,7 @@ def run(
     resumed: str | None,
     out: str | None,
     report: bool,
+    languages: tuple[str, ...],
     keep: bool,
     break_lock: bool,
 ) -> None:
@@ -90,13 +92,14 @@ def run(
                 todo="leave out the other words; with one SCENARIO they are compared with those of the run",
             )
         loaded = load(scenarios[0], testbed, settings) if scenarios else None
-        sys.exit(resume_run(resumed, loaded, report=report, keep=keep, break_lock=break_lock))
+        sys.exit(resume_run(resumed, loaded, report=report, languages=languages, keep=keep, break_lock=break_lock))
     if not scenarios:
         raise InputError("which scenario?", todo=f"one or more of {', '.join(scenario_names(''))}; or --resume RUN")
     plans = [load(scenario, testbed, settings) for scenario in scenarios]  # a typing error ends it all at once
     if len(plans) == 1:
-        sys.exit(run_scenario(plans[0], out=out, report=report, keep=keep, break_lock=break_lock))
+        sys.exit(run_scenario(plans[0], out=out, report=report, languages=languages, keep=keep, break_lock=break_lock))
     words = ["--testbed", testbed, *(word for text in settings for word in ("--set", text))]
+    words += [word for name in languages for word in ("--language", name)]
     words += ["--out", out] if out is not None else []
     words += [
         flag for flag, wish in (("--no-report", not report), ("--keep", keep), ("--break-lock", break_lock)) if wish
@@ -112,6 +115,7 @@ def run(
     "--out", type=click.Path(file_okay=False), help="Folder in which the run folder is made.  [default: data]"
 )
 @click.option("--report/--no-report", default=True, help="Build report.html after the search.")
+@LANGUAGE
 @click.option("--keep", is_flag=True, help="Hosts of your own stay as prepared.")
 @BREAK_LOCK
 def knee(
@@ -120,6 +124,7 @@ def knee(
     settings: tuple[str, ...],
     out: str | None,
     report: bool,
+    languages: tuple[str, ...],
     keep: bool,
     break_lock: bool,
 ) -> None:
@@ -139,7 +144,8 @@ def knee(
     from bmtlib.run import load
 
     loaded = load(scenario, testbed, settings, search=True)
-    sys.exit(run_scenario(loaded, out=out, report=report, keep=keep, break_lock=break_lock))
+    wishes = {"report": report, "keep": keep, "break_lock": break_lock}
+    sys.exit(run_scenario(loaded, out=out, languages=languages, **wishes))
 
 
 @main.command()
@@ -175,18 +181,21 @@ for verb in (apply, verify, rollback, lint, lab):
 
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path())
-def report(runs: tuple[str, ...]) -> None:
+@LANGUAGE
+def report(runs: tuple[str, ...], languages: tuple[str, ...]) -> None:
     """Build report.html from a run folder; nothing is measured. Prints the report's path.
 
     \b
     Examples:
       bmt report data/demo
       bmt report data/*-quick-*
+      bmt report data/demo --language en --language ko
     """
-    from bmtlib.report import build_report
+    from bmtlib.report import build_reports
 
-    for path in runs:
-        click.echo(build_report(Path(path)))
+    for run in runs:
+        for page in build_reports(Path(run), languages):
+            click.echo(page)
 
 
 @main.command()

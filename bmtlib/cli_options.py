@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bmtlib.errors import BmtError
+from bmtlib.texts import LANGUAGES
 
 # Imports of the library stand inside the verbs: `bmt --help` and completion must not load pandas.
 
@@ -23,6 +24,16 @@ TESTBED = click.option(
     default="netns",
     show_default=True,
     help="Name in params/testbeds, or a file; auto: the one with the best LVS that this machine can have now.",
+)
+
+LANGUAGE = click.option(
+    "--language",
+    "languages",
+    multiple=True,
+    default=["en"],
+    show_default=True,
+    type=click.Choice(list(LANGUAGES)),
+    help="Language of the report. Repeatable: each has a page of its own, which links to the others.",
 )
 
 

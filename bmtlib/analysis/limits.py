@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bmtlib.analysis.compare import df_guards, df_ratio, df_waits
-from bmtlib.analysis.naming import level, loop, percent
+from bmtlib.analysis.naming import bare_level, loop, percent
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import BUSY_KINDS, done
 from bmtlib.cpus import to_list
@@ -87,7 +87,7 @@ def _load(tables: Tables) -> list[str]:
     for column, what in (("file_size_bytes", "file size"), scale):
         values = cases[column].dropna().unique()
         if len(values) == 1:
-            only = level(column, values[0]).removeprefix("concurrency ")
+            only = bare_level(column, values[0])
             sentences.append(f"Only one {what} was measured ({only}): nothing is known of others.")
     longest = cases["window_s"].max()
     if longest < _LONG_S:

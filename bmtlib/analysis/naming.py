@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, records
 from bmtlib.params.factors import level_text
 from bmtlib.stats import FEWEST_BLOCKS
+from bmtlib.texts import say, say_n
 
 _FACTOR = {column: factor for factor, column in FACTOR_COLUMNS.items()}
 # Along these a figure has an axis or panels; the other factors are settings of an arm and part of its name.
@@ -26,15 +27,54 @@ def level(column: str, value: Any) -> str:
     ('5 KiB', '2 threads', 'keep-alive', 'seed tuning')
     """
     if column == "keepalive":
-        return "keep-alive" if value else "no keep-alive"
+        return say("keep-alive") if value else say("no keep-alive")
     text = level_text(_FACTOR[column], value)
     if column == "tuning":
-        return f"{text} tuning"
-    if column in ("threads", "queues"):
-        return f"{text} {column.removesuffix('s') if text == '1' else column}"
+        return say("{name} tuning", name=text)
+    if column == "threads":
+        return say_n("{n} thread", "{n} threads", int(value))
+    if column == "queues":
+        return say_n("{n} queue", "{n} queues", int(value))
     if column == "offered_per_s":
-        return f"{value:,} requests/s"
-    return f"concurrency {text}" if column == "concurrency" else text
+        return say("{rate} requests/s", rate=f"{value:,}")
+    return say("concurrency {count}", count=text) if column == "concurrency" else text
+
+
+def bare_level(column: str, value: Any) -> str:
+    """A level without the word for what it is, where that stands beside it.
+
+    >>> bare_level("concurrency", 200), bare_level("offered_per_s", 9000), bare_level("threads", 2)
+    ('200', '9,000', '2 threads')
+    """
+    if column == "concurrency":
+        return level_text(_FACTOR[column], value)
+    return f"{value:,}" if column == "offered_per_s" else level(column, value)
+
+
+def word(text: str) -> str:
+    """A word of the tables (a verdict, what became of a case) in the reader's language; others as they are.
+
+    >>> word("undecided")
+    'undecided'
+    """
+    known = {
+        "higher": say("higher"),
+        "lower": say("lower"),
+        "undecided": say("undecided"),
+        "supported": say("supported"),
+        "not supported": say("not supported"),
+        "done": say("done"),
+        "rejected": say("rejected"),
+        "failed": say("failed"),
+        "unreadable": say("unreadable"),
+        "interrupted": say("interrupted"),
+        "left out": say("left out"),
+        "not run": say("not run"),
+        "not needed": say("not needed"),
+        "running": say("running"),
+        "planned": say("planned"),
+    }
+    return known.get(text, text)
 
 
 def scales(tables: Tables) -> list[str]:
@@ -76,7 +116,7 @@ def named(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
 def at_largest(table: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The rows at the largest level of each scale, and words for it: one figure cannot hold all levels."""
     scale = table["scale"].iloc[-1]
-    return table[table["scale"] == scale], f" At {scale}." if scale else ""
+    return table[table["scale"] == scale], say(" At {levels}.", levels=scale) if scale else ""
 
 
 def conditions(tables: Tables) -> str:
@@ -84,13 +124,13 @@ def conditions(tables: Tables) -> str:
     cases = done(tables)
     scale = ("file_size_bytes", "offered_per_s" if loop(tables) == "open" else "concurrency")
     same = [column for column in scale if cases[column].nunique() == 1]
-    levels = " and ".join(level(column, cases[column].iloc[0]) for column in same)
+    levels = enumerated([level(column, cases[column].iloc[0]) for column in same])
     engines = [str(name) for name in cases["engine"].unique() if name != "none"]
     parts = [
-        f"at {levels}" if levels else "",
+        say("at {levels}", levels=levels) if levels else "",
         blocks_text(cases["block"].nunique()),
         _loop_text(tables),
-        "engine " + ", ".join(engines) if engines else "",
+        say("engine {names}", names=", ".join(engines)) if engines else "",
     ]
     text = "; ".join([*filter(None, parts), fidelity(tables)])
     return text[0].upper() + text[1:]
@@ -99,7 +139,22 @@ def conditions(tables: Tables) -> str:
 def _loop_text(tables: Tables) -> str:
     """The loop, and the load generator where there are several that do it."""
     engines = [str(name) for name in tables.cases["load_engine"].dropna().unique() if name != "open_loop"]
-    return f"{loop(tables)} loop ({', '.join(engines)})" if engines else f"{loop(tables)} loop"
+    text = loop_text(tables)
+    return f"{text} ({', '.join(engines)})" if engines else text
+
+
+def loop_text(tables: Tables) -> str:
+    """The loop in words."""
+    return say("open loop") if loop(tables) == "open" else say("closed loop")
+
+
+def enumerated(texts: Sequence[str]) -> str:
+    """Things of which all are meant.
+
+    >>> enumerated(["a"]), enumerated(["a", "b", "c"])
+    ('a', 'a and b and c')
+    """
+    return say(" and ").join(texts)
 
 
 def loop(tables: Tables) -> str:
@@ -117,15 +172,31 @@ def waits_from(tables: Tables) -> str:
     """What a wait is with the run's load generator."""
     engines = set(tables.cases["load_engine"].dropna())
     if engines <= {"ab"}:
-        return "From connecting to the end of the answer"
+        return say("From connecting to the end of the answer")
     if "open_loop" in engines:
-        return "From the instant when a request was due to the end of its answer"
-    return "From the request sent to the end of the answer, connecting not counted"
+        return say("From the instant when a request was due to the end of its answer")
+    return say("From the request sent to the end of the answer, connecting not counted")
 
 
 def fidelity(tables: Tables) -> str:
     """What kind of testbed it was."""
-    return f"fidelity {tables.run.get('fidelity') or 'unknown'}"
+    return say("fidelity {name}", name=fidelity_name(tables.run.get("fidelity")))
+
+
+def fidelity_name(name: str | None) -> str:
+    """A fidelity in the reader's language.
+
+    >>> fidelity_name("namespace"), fidelity_name(None)
+    ('namespace', 'unknown')
+    """
+    known = {
+        "namespace": say("namespace"),
+        "emulated": say("emulated"),
+        "virtual": say("virtual"),
+        "physical": say("physical"),
+        "": say("unknown"),
+    }
+    return known.get(name or "", name or "")
 
 
 def blocks_text(n: int) -> str:
@@ -134,7 +205,7 @@ def blocks_text(n: int) -> str:
     >>> blocks_text(1), blocks_text(3)
     ('1 block', '3 blocks')
     """
-    return f"{n} block{'' if n == 1 else 's'}"
+    return say_n("{n} block", "{n} blocks", n)
 
 
 def no_interval(n: int) -> str:
@@ -143,7 +214,12 @@ def no_interval(n: int) -> str:
     >>> no_interval(1), no_interval(2)
     ('1 block gives no interval, 3 would', '2 blocks give no interval, 3 would')
     """
-    return f"{blocks_text(n)} give{'s' if n == 1 else ''} no interval, {FEWEST_BLOCKS} would"
+    return say_n(
+        "{n} block gives no interval, {fewest} would",
+        "{n} blocks give no interval, {fewest} would",
+        n,
+        fewest=FEWEST_BLOCKS,
+    )
 
 
 def percent(share: float) -> str:
@@ -162,7 +238,7 @@ def number(value: float) -> str:
     ('8,970', '55.1', '0.076', '0')
     """
     if not math.isfinite(value):
-        return "unknown"
+        return say("unknown")
     if abs(value) < 0.0005:
         return "0"
     digits = 2 - math.floor(math.log10(abs(value)))

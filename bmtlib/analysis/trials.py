@@ -12,6 +12,7 @@ import pandas as pd
 
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import current
 
 # In this order arms stand in tables and figures: what the hosts can do, the old way, the way in question.
 KINDS = ("direct", "proxy", "nat", "l3dsr", "l2dsr")
@@ -20,14 +21,15 @@ BUSY_KINDS = ("user", "system", "softirq", "irq")
 
 
 def once(make: Callable[[Tables], pd.DataFrame]) -> Callable[[Tables], pd.DataFrame]:
-    """Make a table only once per run: many figures and sentences stand on the same few. Callers get a copy."""
-    made: WeakKeyDictionary[Tables, pd.DataFrame] = WeakKeyDictionary()
+    """Make a table only once per run (and language): many figures and sentences stand on it. Callers get a copy."""
+    made: WeakKeyDictionary[Tables, dict[str, pd.DataFrame]] = WeakKeyDictionary()
 
     @wraps(make)
     def kept(tables: Tables) -> pd.DataFrame:
-        if tables not in made:
-            made[tables] = make(tables)
-        return made[tables].copy()
+        by_language = made.setdefault(tables, {})
+        if current() not in by_language:
+            by_language[current()] = make(tables)
+        return by_language[current()].copy()
 
     return kept
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bmtlib.rundir import RunDir
+from bmtlib.texts import say, say_n, translated
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -72,6 +73,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.tests["quantity"] = lambda value: isinstance(value, Number)
+    environment.globals.update(say=say, say_n=say_n, say_html=say_html, translated=translated)
     environment.filters["slug"] = lambda text: "t-" + re.sub(r"\W+", "-", text.lower())
     return environment
 
@@ -79,6 +81,15 @@ def _environment() -> Environment:
 def render(template: str, **values: object) -> Html:
     """The part `templates/parts/<template>.html.j2` with `values`."""
     return Html(_environment().get_template(f"{template}.html.j2").render(**values))
+
+
+def say_html(text: str, /, **values: object) -> Html:
+    """As `say`, of a text that has tags of its own; values that are no HTML are escaped.
+
+    >>> str(say_html("<b>{name}</b>", name="<i>"))
+    '<b>&lt;i&gt;</b>'
+    """
+    return Html(translated(text)).format(**values)
 
 
 def table(

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from bmtlib.analysis.naming import level, scales
+from bmtlib.analysis.naming import bare_level, level, scales
 from bmtlib.analysis.plots.series import all_series
 from bmtlib.analysis.plots.style import (
     QUIET,
@@ -105,7 +105,7 @@ def _draw(tables: Tables, axes: Axes, x: str, table: pd.DataFrame, trials: pd.Da
 
 
 def _tick(x: str, value: object) -> str:
-    return level(x, value).removeprefix("concurrency ").removesuffix(" requests/s")
+    return bare_level(x, value)
 
 
 def _scale(axes: Axes, table: pd.DataFrame, shown: Shown) -> None:
