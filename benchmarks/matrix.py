@@ -23,9 +23,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from overhead import bare_load, open_session, silent
 
 from bmtlib.analysis.tables import read_tables
+from bmtlib.measure import recorded
 from bmtlib.measure.case import CaseRun
+from bmtlib.measure.new_run import create_run
 from bmtlib.measure.ready import check
-from bmtlib.measure.runner import create_run
 from bmtlib.measure.session import Session
 from bmtlib.plan import Case
 from bmtlib.run import Loaded, load
@@ -87,8 +88,8 @@ def main() -> None:
         ready = check(loaded.plan)
         folder = create_run(loaded.plan, loaded.name, out, loaded.texts)
         with open_session(loaded, ready) as session:
-            session.record(folder)
-            folder.write_json("run.json", folder.run_json() | {"hosts": session.describe()})
+            recorded.record(session, folder)
+            folder.write_json("run.json", folder.run_json() | {"hosts": recorded.describe(session)})
             for kind in options.arms:
                 case = next(case for case in loaded.plan.cases if case.kind == kind)
                 print(f"{kind}, {options.concurrency:,} connections, {clients} clients, 25 web hosts", flush=True)

@@ -20,9 +20,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bmtlib.errors import BmtError, MachineError
+from bmtlib.events import EventTail
 from bmtlib.params.paths import project_root
 from bmtlib.run import Loaded, reopen, start
-from bmtlib.rundir import EventTail, RunDir
+from bmtlib.rundir import RunDir
 from bmtlib.testbeds.placement import pin_process
 
 _EVERY_S = 0.2

@@ -16,7 +16,8 @@ from bmtlib.params.lever import director_tuning
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, HostTuning
 from bmtlib.params.repetitions import most_blocks
-from bmtlib.params.scenario import Arm, Kind, Load, ProxyArm, Scenario, resolve
+from bmtlib.params.resolve import resolve
+from bmtlib.params.scenario import Arm, Kind, Load, ProxyArm, Scenario
 from bmtlib.params.testbed import Testbed, address_plan
 from bmtlib.params.units import Params
 

@@ -10,10 +10,11 @@ from typing import Any
 from bmtlib.doctor import choose_testbed
 from bmtlib.knee_plan import at_the_cap, make_knee_plan
 from bmtlib.measure.knee import refuse_resume, run_knee
-from bmtlib.measure.probes import check_names
+from bmtlib.measure.new_run import create_run
+from bmtlib.measure.probe_choice import check_names
 from bmtlib.measure.ready import check
 from bmtlib.measure.resume import check_folder, check_same_plan, plan_of
-from bmtlib.measure.runner import create_run, run_plan
+from bmtlib.measure.runner import run_plan
 from bmtlib.params.load_yaml import find_file, load_inputs, load_profile_set, to_yaml
 from bmtlib.params.paths import project_root
 from bmtlib.params.profile import ROLES

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from bmtlib import bundles
+from bmtlib import bundles, events
 from bmtlib.bundles import Bundle
 from bmtlib.errors import InputError, MachineError
 
@@ -29,7 +29,6 @@ FORMAT = 1  # raised when a reader of the older form would misread the newer
 
 LOOSE_HOSTS = 8  # of one role in one case: so many have a folder each, files of more are kept in one
 _COMPRESSED = ("ab.tsv", "h2load.tsv", "open_loop.tsv", "wrk.tsv")
-_LONGEST_EVENT = 1 << 20  # bytes; an error's text may be long
 
 
 class RunDir:
@@ -122,17 +121,12 @@ class RunDir:
             self.write(f"cases/{case_id}/{host}/{name}", content)
 
     def event(self, step: str, state: str, **fields: object) -> None:
-        """Append one line to events.jsonl: what progress bars and widgets read.
-
-        What a full disk or a crash left of a last line goes: nobody has read it, and the next would be glued to it.
-        """
+        """Append one line to events.jsonl: what progress bars and widgets read."""
         line = json.dumps({"time_s": round(time.time(), 3), "step": step, "state": state, **fields}, ensure_ascii=False)
         try:
-            with (self.path / "events.jsonl").open("ab+") as stream:
-                _cut_torn_line(stream)
-                stream.write(_encoded(line + "\n"))
+            events.append(self.path / events.NAME, _encoded(line + "\n"))
         except OSError as error:
-            raise _cannot_write(self.path / "events.jsonl", error) from error
+            raise _cannot_write(self.path / events.NAME, error) from error
 
     @contextmanager
     def held(self, wait_s: float = 5.0) -> Iterator[None]:
@@ -246,42 +240,7 @@ class RunDir:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """All events. A last line without an end is still being written and is left for next time."""
-        yield from EventTail(self).new()
-
-
-class EventTail:
-    """Events as they come: keeps its place in events.jsonl, and nothing of what it read."""
-
-    def __init__(self, run: RunDir, *, from_end: bool = False) -> None:
-        self._path = run.path / "events.jsonl"
-        self._offset = self._path.stat().st_size if from_end and self._path.exists() else 0
-        self._lines = 0
-
-    def new(self) -> Iterator[dict[str, Any]]:
-        """Events since the last call. InputError for a line that is damaged."""
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as stream:
-            stream.seek(self._offset)
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    return
-                self._offset += len(line)
-                self._lines += 1
-                try:
-                    event = json.loads(line)
-                except ValueError as error:
-                    what = f"line {self._lines} of events.jsonl is damaged"
-                    raise InputError(what, where=str(self._path)) from error
-                yield event
-
-
-def _cut_torn_line(stream: BinaryIO) -> None:
-    end = stream.seek(0, os.SEEK_END)
-    if end and (stream.seek(end - 1), stream.read(1)) != (end - 1, b"\n"):
-        stream.seek(max(0, end - _LONGEST_EVENT))
-        last = stream.read()
-        stream.truncate(end - len(last) + last.rfind(b"\n") + 1)
+        yield from events.EventTail(self).new()
 
 
 def _encoded(text: str) -> bytes:

@@ -23,10 +23,9 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import read_tables
 from bmtlib.cli import main
-from bmtlib.measure import case, guards, in_place, outcome, preflight, resume, runner
+from bmtlib.measure import case, guards, in_place, new_run, outcome, preflight, recorded, resume, runner
 from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.probes import PROBES
-from bmtlib.measure.session import Session
 from bmtlib.params.load_yaml import names, profile_sets
 from bmtlib.params.scenario import Load
 from bmtlib.rundir import FORMAT, RunDir
@@ -110,7 +109,7 @@ def test_format() -> None:
 
 
 def test_keys_of_run_json() -> None:
-    same(parts(section("run.json")), keys(runner, Session.describe, resume.controller))
+    same(parts(section("run.json")), keys(new_run, runner, recorded.describe, resume.controller))
 
 
 def test_keys_of_case_json() -> None:

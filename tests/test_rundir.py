@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from bmtlib.errors import BmtError, InputError, MachineError
-from bmtlib.rundir import FORMAT, LOOSE_HOSTS, EventTail, RunDir
+from bmtlib.events import EventTail
+from bmtlib.rundir import FORMAT, LOOSE_HOSTS, RunDir
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 from bmtlib.errors import CaseError
 from bmtlib.hosts.host import Background, Host, each
 from bmtlib.hosts.netns import NetnsHost
-from bmtlib.measure.probes import BY_NAME, Probe, select
+from bmtlib.measure.probe_choice import select
+from bmtlib.measure.probes import BY_NAME, Probe
 from bmtlib.measure.scripts import probe_script, sampler_script, stop_script
 from bmtlib.measure.session import Session
 

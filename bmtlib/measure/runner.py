@@ -8,12 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-import bmtlib
 from bmtlib.errors import BmtError, InputError
-from bmtlib.measure import resume
+from bmtlib.measure import recorded, resume
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.estimate import case_s, estimate_s
 from bmtlib.measure.limits import unreachable_levels
@@ -22,60 +20,8 @@ from bmtlib.measure.session import Session
 from bmtlib.measure.stopping import Stopping
 from bmtlib.params.repetitions import Repetitions
 from bmtlib.plan import Case, Plan
-from bmtlib.rundir import FORMAT, RunDir
+from bmtlib.rundir import RunDir
 from bmtlib.testbeds.placement import pin_process
-
-
-def create_run(
-    plan: Plan,
-    name: str,
-    out: Path | str,
-    texts: dict[str, str],
-    choice: str = "",
-    *,
-    keep: bool = False,
-    break_lock: bool = False,
-) -> RunDir:
-    """A run folder with the plan in it. `texts` are the resolved scenario.yml and testbed.yml by file name.
-
-    `choice`: what the testbed `auto` became, and why. `keep`, `break_lock`: as the user wants it for hosts of his own.
-    """
-    folder = RunDir.create(out, name, plan.digest)
-    for file_name, text in texts.items():
-        folder.write(file_name, text)
-    folder.write("plan.json", plan.to_json())
-    folder.write_json(
-        "run.json",
-        {
-            "format": FORMAT,
-            "id": folder.path.name,
-            "scenario": {"name": name, "title": plan.scenario.title, "question": plan.scenario.question},
-            "testbed": plan.testbed.kind,
-            "testbed_choice": choice or None,
-            "fidelity": None,
-            "privilege": None,
-            "digest": plan.digest,
-            "status": "planned",
-            "started": None,
-            "ended": None,
-            "engine": {},
-            "versions": {},
-            "bmtlib": bmtlib.__version__,
-            "controller": None,
-            "machine": None,
-            "director_cpus": [],
-            "other_cpus": [],
-            "placement": {},
-            "hosts": [],
-            "sessions": [],
-            "stopping": None,
-            "keep": keep,
-            "break_lock": break_lock,
-            "not_rolled_back": {},
-            "error": None,
-        },
-    )
-    return folder
 
 
 def _now() -> str:
@@ -196,7 +142,7 @@ class Run:
         try:
             self._record(session)
             self._run_cases_on(session)
-            session.record_changes(folder, self.place)
+            recorded.record_changes(session, folder, self.place)
             if ready.fleet and asked["keep"]:
                 session.settle()
         finally:
@@ -212,19 +158,19 @@ class Run:
             "fidelity": session.lab.fidelity,
             "privilege": "rootless" if ready.rootless else "root",
             "engine": session.engines(),
-            "versions": session.versions(),
+            "versions": recorded.versions(session),
             # A fleet may be measured from any machine.
             "controller": None if ready.fleet else resume.controller(),
             "director_cpus": sorted(ready.director_cpus),
             "other_cpus": sorted(ready.placement.others),
             "machine": session.lab.about,
             "placement": {"rps": session.lab.rps, "separate": ready.placement.separate},
-            "hosts": session.describe(),
+            "hosts": recorded.describe(session),
         }
         *earlier, mine = folder.run_json()["sessions"]
         _update(folder, sessions=[*earlier, mine | {"versions": found["versions"]}])
         if not self.before["hosts"]:
-            session.record(folder)
+            recorded.record(session, folder)
             _update(folder, **found)
         else:
             try:
@@ -233,7 +179,7 @@ class Run:
                 self.refused = True
                 raise
             self.place = f"sessions/{len(self.before['sessions']) + 1}/"
-            session.record(folder, self.place)
+            recorded.record(session, folder, self.place)
         folder.event("testbed", "done")
 
     def _run_cases_on(self, session: Session) -> None:

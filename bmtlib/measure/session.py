@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
 
-from bmtlib.errors import BmtError, MachineError, ParseError
+from bmtlib.errors import BmtError, MachineError
 from bmtlib.hosts.every import every, good
 from bmtlib.hosts.facts import Facts, gather
 from bmtlib.hosts.hardware import gather_hardware
-from bmtlib.hosts.host import WORK, Host, each
+from bmtlib.hosts.host import Host, each
 from bmtlib.measure.arms import arm_changes, check_web_kernels, engine_of
 from bmtlib.measure.capacity import share
 from bmtlib.measure.preparation import Wishes, has_lvs, preparation
-from bmtlib.measure.probes import select
 from bmtlib.measure.ready import Ready, look_again
-from bmtlib.measure.scripts import probe_script
 from bmtlib.params.load_yaml import load_profile_set
 from bmtlib.params.profile import ROLES, Profile
 from bmtlib.params.scenario import Arm, Load
-from bmtlib.parsers.sysctl import local_ports
 from bmtlib.plan import Plan
-from bmtlib.programs import program_versions, versions_on
-from bmtlib.rundir import LOOSE_HOSTS, RunDir
-from bmtlib.setup.change import Change, change_row
+from bmtlib.setup.change import Change
 from bmtlib.setup.hardware_facts import HardwareFacts
 from bmtlib.setup.sysctl import NotApplied, merged
 from bmtlib.testbeds.bed import Bed
 from bmtlib.testbeds.bring_up import bring_up
 from bmtlib.testbeds.custody import Custody, take
-
-_ONCE_S = 120  # some hundred processes, each of which takes an emulated CPU 50 ms
 
 
 class Session:
@@ -72,7 +63,7 @@ class Session:
         self.changes: dict[str, list[Change]] = {}
         self.not_applied: dict[str, list[NotApplied]] = {}
         self.facts: dict[str, Facts] = {}
-        self.ports: dict[str, int] = {}  # local ports that each host may use, once `record` has asked
+        self.ports: dict[str, int] = {}  # local ports that each host may use, once `recorded.record` has asked
         self._hardware: HardwareFacts | None = None
         self.lab = self._open()
 
@@ -218,75 +209,9 @@ class Session:
         names = sorted(found, key=lambda name: name == director.name)
         return {name: [it for it in found[name] if it.what not in there[name]] for name in names}
 
-    def versions(self) -> dict[str, str]:
-        """Version of each program that is run; where the user's hosts differ, all that there are."""
-        if self.ready.fleet is None:
-            return program_versions()
-        found: dict[str, dict[str, None]] = {}
-        for versions in each(self.lab.hosts.values(), versions_on).values():
-            for name, version in versions.items():
-                found.setdefault(name, {})[version] = None
-        return {name: " and ".join(sorted(versions)) for name, versions in found.items()}
-
-    def describe(self) -> list[dict[str, Any]]:
-        """The hosts for run.json."""
-        return [
-            {
-                "name": host.name,
-                "role": host.role,
-                "machine": host.machine,
-                "addresses": host.addresses,
-                "interfaces": host.interfaces,
-                "kernel": self.facts[host.name].kernel,
-                "cpus": sorted(host.cpus),
-            }
-            for host in self.lab.hosts.values()
-        ]
-
     def _tuned(self, name: str) -> Wishes:
         """What the tuning in force is on a host, where cases differ in it."""
         return self.tunings.get(name, {}).get(self.tuning, ([], []))
-
-    def record(self, folder: RunDir, place: str = "") -> None:
-        """Write facts/ and changes/ of every host, below `place`, and the probes that are taken once."""
-
-        def once(host: Host) -> None:
-            probes = select(
-                ["once"],
-                role=host.role,
-                interfaces=host.interfaces.values(),
-                engine=set(self.engines().values()),
-                names=self.plan.scenario.probes,
-                shared_machine=not self.lab.speaks_for_machine(host),
-            )
-            there = f"{WORK}/facts"
-            host.run(["sh", "-c", probe_script(there, probes, "once")], timeout_s=_ONCE_S)
-            for name, content in host.collect(there).items():
-                folder.write(f"{place}facts/{host.name}/{name}", content)
-                if name == "sysctl.once.txt":
-                    with suppress(ParseError):  # told when its table is made
-                        self.ports[host.name] = local_ports(content.decode(errors="replace")) or 0
-
-        # The clients of a lab are made alike: what they are is asked of the first ones.
-        alike = [host.name for host in self.lab.role("client")[LOOSE_HOSTS:] if host.namespace]
-        each([host for host in self.lab.hosts.values() if host.name not in alike], once)
-        for name, facts in self.facts.items():
-            folder.write_json(f"{place}facts/{name}.json", asdict(facts))
-        self.record_changes(folder, place)
-
-    def record_changes(self, folder: RunDir, place: str = "") -> None:
-        """Write changes/ of every host, of all tunings. Again at the end: a host may have refused a later one."""
-        for name, changes in self.changes.items():
-            tunings = self.tunings.get(name, {}).values()
-            applied = [*changes, *(change for wanted, _ in tunings for change in wanted)]
-            skipped = [*self.not_applied[name], *(item for _, items in tunings for item in items)]
-            folder.write_json(
-                f"{place}changes/{name}.json",
-                {
-                    "applied": [change_row(change) for change in applied],
-                    "not_applied": [asdict(item) for item in skipped],
-                },
-            )
 
     def sound(self) -> bool:
         """Whether every host can still be entered, no web host's nginx has gone, and no change of tuning broke off."""

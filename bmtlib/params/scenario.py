@@ -12,11 +12,12 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from bmtlib.params.arms import KINDS, AnyLvsArm, Arm, DirectArm, Kind, L2dsrArm, L3dsrArm, LvsArm, NatArm, ProxyArm
 from bmtlib.params.claim import Claim, claim_breaches
 from bmtlib.params.document import closest
-from bmtlib.params.factors import Combination, Factors, Level, Slug, combinations, slug, varies
+from bmtlib.params.factors import Combination, Factors, Slug, combinations, slug, varies
 from bmtlib.params.knee import Knee
 from bmtlib.params.lever import Lever, director_tuning
 from bmtlib.params.load import Load
 from bmtlib.params.repetitions import Repetitions, Wish, most_blocks
+from bmtlib.params.resolve import misfits, resolve
 from bmtlib.params.units import Breach, Params, rules_broken
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "NatArm",
     "ProxyArm",
     "Scenario",
-    "resolve",
 ]
 
 # A run of so many cases takes days: rather a typing error in a list of levels than a wish.
@@ -131,7 +131,7 @@ class Scenario(Params):
             for name, arm in self.arms.items()
             if name in KINDS and arm.kind != name
         ]
-        breaches += [(("load", "concurrency"), why) for why in _misfits(self.load, self.load.concurrency, self.clients)]
+        breaches += [(("load", "concurrency"), why) for why in misfits(self.load, self.load.concurrency, self.clients)]
         breaches += [
             (("arms", name, "weights"), f"needs one for each of the {self.webs} web hosts, found {len(arm.weights)}")
             for name, arm in self.arms.items()
@@ -166,7 +166,7 @@ class Scenario(Params):
                     except ValidationError as error:
                         why += [detail["msg"] for detail in error.errors()]
                 if factor == "concurrency":
-                    why += _misfits(self.load, level, self.clients)
+                    why += misfits(self.load, level, self.clients)
                 breaches += [(("factors", factor, i), text) for text in dict.fromkeys(why)]
         return breaches
 
@@ -199,7 +199,7 @@ class Scenario(Params):
                 except ValidationError as error:
                     why += [detail["msg"] for detail in error.errors()]
             if "concurrency" in levels:
-                why += _misfits(self.load, levels["concurrency"], self.clients)
+                why += misfits(self.load, levels["concurrency"], self.clients)
             breaches += [(("combinations", i), text) for text in dict.fromkeys(why)]
         return breaches
 
@@ -254,7 +254,7 @@ class Scenario(Params):
         if self.load.seconds is None:
             found.append((("knee",), "needs a load that ends after a time: `load.seconds`"))
         if self.knee.vary == "concurrency":
-            found += [(("knee", "lowest"), why) for why in _misfits(self.load, self.knee.lowest, self.clients)]
+            found += [(("knee", "lowest"), why) for why in misfits(self.load, self.knee.lowest, self.clients)]
         if (self.knee.vary == "rate") != (self.load.loop == "open"):
             loop = "an open loop (load.engine: open_loop)" if self.knee.vary == "rate" else "a closed loop (ab, wrk)"
             return [*found, (("knee", "vary"), f"needs a load with {loop}, found {self.load.engine}")]
@@ -284,36 +284,3 @@ class Scenario(Params):
                 if other != name:
                     return [(("arms", name), f"its cases would be named as those of {other!r}: {slug(name, choice)!r}")]
         return []
-
-
-def _misfits(load: Load, concurrency: int, clients: int) -> list[str]:
-    """Why so many connections cannot be spread over the clients."""
-    if load.per_client is not None and concurrency > load.per_client * clients:
-        return [
-            f"{concurrency} connections are more than {clients} clients hold with {load.per_client} each (per_client)"
-        ]
-    if load.per_client is None and concurrency < clients:
-        return [f"{concurrency} connections cannot be spread over {clients} clients: each needs one at least"]
-    return []
-
-
-def resolve(load: Load, arm: Arm, levels: Mapping[str, Level]) -> tuple[Load, Arm]:
-    """The load and the arm at a choice of levels. Raises pydantic's ValidationError for a level that is not possible.
-
-    What levels do to the director is not the arm's: `lever.director_tuning`.
-
-    >>> load, arm = resolve(Load(concurrency=10, seconds=1), ProxyArm(), {"concurrency": 20, "threads": 2})
-    >>> load.concurrency, arm.threads
-    (20, 2)
-    >>> resolve(Load(concurrency=10, rounds=3), ProxyArm(), {"concurrency": 20})[0].requests
-    60
-    """
-    own = {factor: level for factor, level in levels.items() if factor in type(arm).model_fields}
-    ofload = {factor: level for factor, level in levels.items() if factor in Load.model_fields}
-    wish = {**load.model_dump(), **ofload}
-    if load.rounds is not None:  # all is spelt out
-        wish["requests"] = load.rounds * wish["concurrency"]
-    return (
-        Load.model_validate(wish),
-        type(arm).model_validate({**arm.model_dump(), **own}),
-    )

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from bmtlib.rundir import EventTail, RunDir
+from bmtlib.events import EventTail
+from bmtlib.rundir import RunDir
 from bmtlib.widgets.state import Folding, Progress
 
 

@@ -20,6 +20,7 @@ import pytest
 from bmtlib.analysis.diagnose import df_bottleneck
 from bmtlib.analysis.tables import read_tables
 from bmtlib.hosts.host import Host
+from bmtlib.measure import recorded
 from bmtlib.measure.case import CaseRun
 from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
@@ -186,13 +187,13 @@ def diagnosed(out: Path, made: Made) -> dict[str, Any]:
             pin_process(ready.placement.others)
         with Session(loaded.plan, ready, run_id="test") as session:
             more = None if made.late else made.make(session)
-            session.record(folder)
+            recorded.record(session, folder)
             about = {
                 "fidelity": session.lab.fidelity,
                 "director_cpus": sorted(ready.director_cpus),
                 "other_cpus": sorted(ready.placement.others),
                 "placement": {"rps": session.lab.rps, "separate": ready.placement.separate},
-                "hosts": session.describe(),
+                "hosts": recorded.describe(session),
             }
             folder.write_json("run.json", folder.run_json() | about)
             with more or nullcontext():

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bmtlib.measure.new_run import create_run
 from bmtlib.measure.ready import check
-from bmtlib.measure.runner import create_run, run_plan
+from bmtlib.measure.runner import run_plan
 from bmtlib.parsers import ab
 from bmtlib.run import load
 

@@ -10,8 +10,8 @@ import pytest
 from bmtlib.errors import InputError
 from bmtlib.knee_plan import at_the_cap, make_knee_plan
 from bmtlib.measure.knee import judged, percentiles, run_knee, waits_ms
+from bmtlib.measure.new_run import create_run
 from bmtlib.measure.ready import Ready
-from bmtlib.measure.runner import create_run
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Testbed
 from bmtlib.plan import Case, Plan

@@ -13,7 +13,8 @@ import pytest
 
 from bmtlib.errors import InputError
 from bmtlib.hosts.host import WORK
-from bmtlib.measure.probes import ALL, BY_NAME, LVS_SETTLED, PROBES, Probe, check_names, probe_of, select
+from bmtlib.measure.probe_choice import check_names, select
+from bmtlib.measure.probes import ALL, BY_NAME, LVS_SETTLED, PROBES, Probe, probe_of
 from bmtlib.params.scenario import ProxyArm
 from bmtlib.setup.haproxy import haproxy_changes
 

@@ -11,7 +11,7 @@ import pytest
 
 from bmtlib.errors import InputError
 from bmtlib.measure import resume
-from bmtlib.measure.runner import create_run
+from bmtlib.measure.new_run import create_run
 from bmtlib.params.paths import project_root
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Network, Testbed

@@ -12,8 +12,9 @@ import pytest
 
 from bmtlib.errors import InputError
 from bmtlib.measure.estimate import OVERHEAD_S, estimate_s
+from bmtlib.measure.new_run import create_run
 from bmtlib.measure.ready import Ready
-from bmtlib.measure.runner import create_run, run_plan
+from bmtlib.measure.runner import run_plan
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Testbed
 from bmtlib.plan import Plan, make_plan, plan_from_json

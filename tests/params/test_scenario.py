@@ -13,7 +13,8 @@ from bmtlib.params.document import read_document
 from bmtlib.params.factors import Combination, Factors, combinations, level_text, slug
 from bmtlib.params.load_yaml import to_yaml
 from bmtlib.params.repetitions import Repetitions
-from bmtlib.params.scenario import Load, Scenario, resolve
+from bmtlib.params.resolve import resolve
+from bmtlib.params.scenario import Load, Scenario
 from bmtlib.params.units import parse_share, parse_size, size_text
 
 GOOD: dict[str, Any] = {

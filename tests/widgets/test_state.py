@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bmtlib.rundir import EventTail, RunDir
+from bmtlib.events import EventTail
+from bmtlib.rundir import RunDir
 from bmtlib.widgets import state
 from bmtlib.widgets.state import Folding, fold
 
