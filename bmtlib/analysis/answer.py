@@ -21,6 +21,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, keys
 from bmtlib.analysis.used import df_used
 from bmtlib.stats import FEWEST_BLOCKS
+from bmtlib.texts import say
 
 __all__ = ["Answer", "answer", "limits"]
 
@@ -156,6 +157,8 @@ def _costs(tables: Tables, pair: pd.DataFrame) -> list[str]:
 
 def _verdict(row: pd.Series) -> str:
     """The verdict, with the reason of an undecided one where its interval does not tell it."""
+    if row["verdict"] != "undecided" and row["marked"]:
+        return say("{verdict}, and without marks more so ({marks})", verdict=row["verdict"], marks=row["marked"])
     told = row["why"] in ("", "the interval holds 1") or row["n"] < FEWEST_BLOCKS
     return str(row["verdict"]) if told else f"{row['verdict']}, {row['why']}"
 
@@ -177,7 +180,9 @@ def _range(tables: Tables, rows: pd.DataFrame) -> str:
 def _counts(rows: pd.DataFrame) -> str:
     counts = rows["verdict"].value_counts()
     words = [f"{word} at {counts[word]}" for word in ("higher", "lower", "undecided") if word in counts]
-    return f"{', '.join(words)} of {len(rows)} levels ({rows['n'].min()} or more blocks each)"
+    marked = ((rows["verdict"] == "undecided") & (rows["marked"] != "")).sum()
+    by_marks = say("; {count} of the undecided by marks of guards", count=marked) if marked else ""
+    return f"{', '.join(words)} of {len(rows)} levels ({rows['n'].min()} or more blocks each{by_marks})"
 
 
 def _conditions(tables: Tables) -> str:

@@ -20,7 +20,7 @@ from bmtlib.analysis.naming import blocks_text, level, no_interval, number, rati
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
-from bmtlib.analysis.used import used
+from bmtlib.analysis.used import against, doubt, used
 from bmtlib.params.claim import Cases, Claim
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
 
@@ -64,10 +64,11 @@ def judged(tables: Tables, claim: Claim) -> dict[str, Any]:
     seen = _look(tables, claim)
     spoilt, left_out = _left_out(tables, claim)
     verdict, why = _verdict(claim, seen, _unable(tables, claim) or spoilt)
+    verdict, marked = _marked(tables, claim, seen, verdict)
     return {
         "claim": claim.text,
         "verdict": verdict,
-        "evidence": _evidence(claim, seen, "; ".join(filter(None, [why, left_out]))),
+        "evidence": _evidence(claim, seen, "; ".join(filter(None, [why, marked, left_out]))),
         "metric": claim.metric,
         "of": _words(claim.of),
         "over": _words(claim.over) if claim.over else "",
@@ -92,6 +93,28 @@ def _left_out(tables: Tables, claim: Claim) -> tuple[str, str]:
             (few if found["decides"] else spoilt).append(f"{_words(cases)}: {found['why']}")
     too_many = f"too many cases are left out ({'; '.join(spoilt)})" if spoilt else ""
     return too_many, f"left out: {'; '.join(few)}" if few else ""
+
+
+def _marked(tables: Tables, claim: Claim, seen: _Seen, verdict: Verdict) -> tuple[Verdict, str]:
+    """The verdict after marks of guards have had their say, and what they say."""
+    if verdict == "undecided":
+        return verdict, ""
+    sides = list(filter(None, (claim.of, claim.over)))
+    doubts = [doubt(tables, _matching(tables.cases, cases), claim.metric) for cases in sides]
+    said = "; ".join(f"{_words(cases)}: {it.why}" for cases, it in zip(sides, doubts, strict=True) if it.why)
+    if not said:
+        return verdict, ""
+    if any(against(way, claim.metric, *doubts) for way in _ways(claim, seen, verdict)):
+        return "undecided", said
+    return verdict, f"{said}: without it the verdict would only be plainer"
+
+
+def _ways(claim: Claim, seen: _Seen, verdict: Verdict) -> list[Literal["higher", "lower"]]:
+    """What a verdict says of the value, against the ends of what the claim allows."""
+    least, most = claim.inside
+    if verdict == "not supported":
+        return ["higher" if seen.found.median > most else "lower"]
+    return [*(["higher"] if math.isfinite(least) else []), *(["lower"] if math.isfinite(most) else [])]
 
 
 def _look(tables: Tables, claim: Claim) -> _Seen:

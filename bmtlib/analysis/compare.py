@@ -38,7 +38,7 @@ from bmtlib.analysis.seed_rows import df_seed_rows
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
-from bmtlib.analysis.used import df_used, spoilt_by
+from bmtlib.analysis.used import against, cases_of, df_used, doubt, spoilt_by
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paired_ratio, verdict
 
@@ -127,14 +127,20 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
         which both sides are done
     higher_in: of these, blocks in which arm is above against; effect, effect_low, effect_high: the difference in units
         of how much the ratio differs from block to block (`stats.paired_effect`)
-    verdict: higher or lower (than 1); undecided when the interval holds 1, when there are fewer than three blocks, or
-        when more of a side's blocks are left out than `used.MOST_LEFT_OUT`; why: of an undecided one the reason
+    verdict: higher or lower (than 1); undecided when the interval holds 1, when there are fewer than three blocks, when
+        more of a side's blocks are left out than `used.MOST_LEFT_OUT`, or when more of them than `used.MOST_MARKED` are
+        marked for what may have made the difference; why: of an undecided one the reason
+    marked: marks that leave it undecided; of a decided one those without which it would only be plainer; else empty
     """
     trials = df_trials(tables)
     direct = set(trials.loc[trials["kind"] == "direct", "arm"])
     rows = [
-        {"measure": measure, **names, **_ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"], spoilt)}
-        for names, pairs, spoilt in _pairs(tables, trials)
+        {
+            "measure": measure,
+            **names,
+            **_marked(tables, measure, sides, _ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"], spoilt)),
+        }
+        for names, pairs, sides, spoilt in _pairs(tables, trials)
         for measure in MEASURES
         # Under the direct arm the director has nothing to do, so its cost is noise and no measure for others.
         if not (measure.startswith("director") and direct & {names["arm"], names["against"]})
@@ -145,14 +151,19 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
         **dict.fromkeys(("ratio", "low", "high", "min", "max"), "float64"),
         **dict.fromkeys(("n", "higher_in"), "int64"),
         **dict.fromkeys(("effect", "effect_low", "effect_high"), "float64"),
-        **dict.fromkeys(("verdict", "why"), "string"),
+        **dict.fromkeys(("verdict", "why", "marked"), "string"),
     }
     return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
-def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame, str]]:
-    """Names of both sides; their trials joined by block: columns of the arm end in _x, of the other in _y; and why too
-    many of a side's blocks are left out, empty when they are not."""
+Side = dict[str, Any]  # the columns of `keys`
+
+
+def _pairs(
+    tables: Tables, trials: pd.DataFrame
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame, tuple[Side, Side], str]]:
+    """Names of both sides; their trials joined by block: columns of the arm end in _x, of the other in _y; the sides;
+    and why too many of a side's blocks are left out, empty when they are not."""
     settings = [(dict(zip(keys(tables), values, strict=True)), part) for values, part in _groups(tables, trials)]
     pairs = [
         (one, other)
@@ -164,7 +175,7 @@ def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any
         pairs = [
             (one, other) for one, other in product(settings, settings) if other[0]["arm"] == first != one[0]["arm"]
         ]
-    for (one, part), (other, against) in pairs:
+    for (one, part), (other, of_other) in pairs:
         shared = [name for name in tables.factors if pd.notna(one[name]) and pd.notna(other[name])]
         if any(one[name] != other[name] for name in shared):
             continue
@@ -176,7 +187,7 @@ def _pairs(tables: Tables, trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any
             **{name: other[name] if pd.isna(one[name]) else one[name] for name in tables.factors},
         }
         spoilt = "; ".join(f"{side['arm']}: {why}" for side in (one, other) if (why := spoilt_by(tables, side)))
-        yield names, part.merge(against, on="block"), spoilt
+        yield names, part.merge(of_other, on="block"), (one, other), spoilt
 
 
 def _groups(tables: Tables, table: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -204,7 +215,19 @@ def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
         "effect_high": effect.high,
         "verdict": said,
         "why": why,
+        "marked": "",
     }
+
+
+def _marked(tables: Tables, measure: str, sides: tuple[Side, Side], row: dict[str, Any]) -> dict[str, Any]:
+    """The row after marks of guards have had their say: undecided where they may have made the difference."""
+    if row["verdict"] == "undecided":
+        return row
+    doubts = [doubt(tables, cases_of(tables, side), measure) for side in sides]
+    said = "; ".join(f"{side['arm']}: {it.why}" for side, it in zip(sides, doubts, strict=True) if it.why)
+    if against(row["verdict"], measure, *doubts):
+        return {**row, "verdict": "undecided", "why": said, "marked": said}
+    return {**row, "marked": said}
 
 
 @once

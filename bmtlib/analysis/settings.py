@@ -11,7 +11,7 @@ from bmtlib.analysis.drops import PLACES, lost_by_case
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once
-from bmtlib.analysis.used import spoilt_by
+from bmtlib.analysis.used import against, cases_of, doubt, spoilt_by
 from bmtlib.stats import estimate, paired_ratio, verdict
 
 # Factors that are settings of the director or of what runs on it.
@@ -26,7 +26,8 @@ def df_settings(tables: Tables) -> pd.DataFrame:
     measure: requests_per_s; wait_p99_ms; lost_per_1000: packets and connections, of all layers and hosts
     value: median over blocks, low, high: 95 % interval; n: blocks
     first: whether it is the first; ratio, ratio_low, ratio_high, verdict: to the first, paired by block, missing for
-        itself and where the first is zero; undecided also where too many blocks of either are left out (see `used`)
+        itself and where the first is zero; undecided also where too many blocks of either are left out, or marked for
+        what may have made the difference (see `used`)
     """
     trials = _with_losses(tables)
     rows = [row for part in _arms(tables, trials) for row in _rows(tables, part)]
@@ -77,6 +78,10 @@ def _rows(tables: Tables, part: pd.DataFrame) -> Iterator[dict[str, Any]]:
         for measure in MEASURES:
             found = estimate(rows[measure])
             ratio = paired_ratio(both[measure], both[f"{measure}_first"]) if place else estimate([])
+            said = "undecided" if spoilt else verdict(ratio)
+            if said != "undecided":
+                doubts = (doubt(tables, cases_of(tables, side), measure) for side in (named, first_named))
+                said = "undecided" if against(said, measure, *doubts) else said
             yield {
                 **named,
                 "measure": measure,
@@ -88,5 +93,5 @@ def _rows(tables: Tables, part: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "ratio": ratio.median,
                 "ratio_low": ratio.low,
                 "ratio_high": ratio.high,
-                "verdict": ("undecided" if spoilt else verdict(ratio)) if ratio.n else None,
+                "verdict": said if ratio.n else None,
             }

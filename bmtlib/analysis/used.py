@@ -3,21 +3,42 @@
 A case that a guard rejected, or that failed, takes no part in any figure. Few of them are said. When they are many the
 rest is no fair sample of the arm any more (what goes wrong under load goes wrong in the worst blocks first), so a
 comparison built on it is undecided. The rule holds for each side by itself.
+
+A case that a guard *marked* takes part. But its guard may say that the mark spoils some measures: they are then not the
+arm's alone, but also those of clients, web hosts or queues beside it. Nearly all such marks make an arm look worse than
+it is: so where too many cases of a side have one, that side's figure is a bound. A verdict that would only be plainer
+without the mark stands, and says so; any other is undecided, and says by which guard.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
 
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import arranged, keys, once
+from bmtlib.texts import say
 
 # Of the blocks that were measured, the share that may be left out before the rest decides nothing.
 MOST_LEFT_OUT = 0.25
+# Of the blocks that are used, the share that may have a mark which spoils a measure.
+MOST_MARKED = 0.25
+# What a guard says that it spoils, by measure; all others are spoilt by none.
+_SPOILT_AS = {
+    "requests_per_s": "requests_per_s",
+    "spread_requests_per_s": "requests_per_s",
+    "wait_p50_ms": "waits",
+    "wait_p99_ms": "waits",
+    "director_cpu_us": "director_cpu_us",
+    "director_cpu_us_per_request": "director_cpu_us",
+}
+# A clock that was set makes a window longer or shorter; requests that were not sent would have waited longest.
+_EITHER_WAY = ("clock", "send-rate")
+
 # Measured, and not used. The other states (not run, interrupted, left out) say nothing about the arm.
 _LEFT_OUT = ("rejected", "failed", "unreadable")
 
@@ -61,13 +82,68 @@ def used(tables: Tables, cases: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """What marks make of a measure of some cases. `why`: empty where they spoil nothing, or in few cases.
+
+    `bound`: the figure can only be too bad: fewer requests/s, longer waits, more CPU time than were the arm's own.
+    """
+
+    why: str = ""
+    bound: bool = True
+
+
+def doubt(tables: Tables, cases: pd.DataFrame, measure: str) -> Doubt:
+    """Whether more of the used ones among `cases` (rows of that table) than MOST_MARKED have a mark that spoils
+    `measure`: a column of `df_trials`, or the metric of a claim."""
+    spoilt, ours = _SPOILT_AS.get(measure), cases.loc[cases["status"] == "done", "case"]
+    marks = tables.guards[(tables.guards["verdict"] == "mark") & tables.guards["case"].isin(ours)]
+    marks = marks[marks["spoils"].fillna("").str.split().map(lambda words: spoilt in words).astype(bool)]
+    count = marks["case"].nunique()
+    if count <= MOST_MARKED * len(ours):
+        return Doubt()
+    names = list(dict.fromkeys(marks["name"]))
+    why = say(
+        "{count} of {used} used cases marked by {guards}, which spoils the measure",
+        count=count,
+        used=len(ours),
+        guards=" and ".join(names),
+    )
+    return Doubt(why=why, bound=not set(names) & set(_EITHER_WAY) and not measure.startswith("spread"))
+
+
+def against(said: Literal["higher", "lower"], measure: str, one: Doubt, other: Doubt | None = None) -> bool:
+    """Whether marks speak against "one is higher (lower) than other", or than a limit where there is no other.
+
+    >>> marked = Doubt(why="marked")
+    >>> against("higher", "requests_per_s", marked), against("lower", "requests_per_s", marked)
+    (False, True)
+    >>> against("lower", "wait_p99_ms", marked), against("lower", "wait_p99_ms", Doubt(), marked)
+    (False, True)
+    """
+    other = other or Doubt()
+    if any(side.why and not side.bound for side in (one, other)):
+        return True
+    too_low = _SPOILT_AS.get(measure) == "requests_per_s"
+    return bool((other if (said == "higher") == too_low else one).why)
+
+
+def cases_of(tables: Tables, side: Mapping[str, Any]) -> pd.DataFrame:
+    """The cases of an arm at its levels, by the columns of `keys`."""
+    return _of(tables.cases.assign(engine=_engines(tables)), tables, side)
+
+
 def spoilt_by(tables: Tables, side: Mapping[str, Any]) -> str:
     """Why too many cases of an arm at its levels (the columns of `keys`) are left out; empty when they are not."""
-    table = df_used(tables)
+    table = _of(df_used(tables), tables, side)
+    return "; ".join(table.loc[~table["decides"], "why"])
+
+
+def _of(table: pd.DataFrame, tables: Tables, side: Mapping[str, Any]) -> pd.DataFrame:
     for name in keys(tables):
         value = side[name]
         table = table[table[name].isna() if pd.isna(value) else (table[name] == value).fillna(False)]
-    return "; ".join(table.loc[~table["decides"], "why"])
+    return table
 
 
 def _why(tables: Tables, cases: pd.DataFrame, measured: int) -> str:

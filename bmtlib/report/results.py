@@ -12,9 +12,10 @@ from bmtlib.analysis import compare
 from bmtlib.analysis.naming import loop, no_interval, waits_from
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.used import MOST_LEFT_OUT
+from bmtlib.analysis.used import MOST_LEFT_OUT, MOST_MARKED
 from bmtlib.params.units import size_text
 from bmtlib.report.render import MISSING, Html, Number, render, table
+from bmtlib.texts import say
 
 _NOTHING = "no case was measured"
 _WORDS = {column: factor.replace("_", " ") for factor, column in FACTOR_COLUMNS.items()}
@@ -114,12 +115,17 @@ def ratios(tables: Tables) -> Html:
                 "higher in": Number(f"{row['higher_in']} of {row['n']}"),
                 "difference / scatter": effect(row["effect"], row["effect_low"], row["effect_high"]),
             }
-        rows.append({**cells, "verdict": row["verdict"] if by_rule else f"{row['verdict']}: {row['why']}"})
+        said = row["verdict"] if by_rule else f"{row['verdict']}: {row['why']}"
+        if by_rule and row["marked"]:
+            said = say("{verdict}, and without marks more so: {marks}", verdict=row["verdict"], marks=row["marked"])
+        rows.append({**cells, "verdict": said})
     note = (
         "Ratios are taken within each block; “higher in” counts the blocks in which the first is above the second. "
         "Difference / scatter (Hedges' g): mean logarithm of the ratio over its standard deviation between blocks; "
         "below 1 single blocks often point to the other side. Undecided: the interval holds 1, there are fewer than "
-        f"three blocks, or more than {MOST_LEFT_OUT:.0%} of a side's measured blocks are left out."
+        f"three blocks, more than {MOST_LEFT_OUT:.0%} of a side's measured blocks are left out, or more than "
+        f"{MOST_MARKED:.0%} of its used ones have a mark that spoils the measure and may have made the difference. "
+        "Such a mark makes an arm look worse than it is: a verdict that it is better stands, and would more so without."
     )
     return table(
         "Arm against arm", rows, note, "there is no block in which two arms to compare are both done", anchor="t-ratios"

@@ -142,6 +142,18 @@ def test_answers(failed: int, verdict: str) -> None:
     assert guard.value == (failed / 10_000 if failed < 10_000 else 0)
 
 
+@pytest.mark.parametrize(("failed", "verdict"), [(4, "ok"), (5, "mark"), (200, "mark")])
+def test_a_few_failures_mark_nothing(failed: int, verdict: str) -> None:
+    assert judge("answers", requests=counts(sent=4_000, failed=failed)).verdict == verdict
+
+
+@pytest.mark.parametrize(("failed", "verdict"), [(4, "mark"), (5, "reject")])
+def test_a_few_failures_of_few_do_not_reject(failed: int, verdict: str) -> None:
+    guard = judge("answers", requests=counts(sent=40, failed=failed))
+    assert guard.verdict == verdict
+    assert ("too few to tell" in guard.text) == (failed < 5)
+
+
 def test_no_answer_at_all() -> None:
     assert judge("answers", requests=counts(sent=0)).verdict == "reject"
     assert judge("answers", requests=counts(sent=5, failed=5)).text == "no request was answered rightly"

@@ -90,8 +90,8 @@ def one(name: str, found: list[Guard]) -> Guard:
     return guard
 
 
-def machine(name: str, files: Files, **where: Any) -> Guard:
-    return one(name, machine_guards(seen(files, **where), WINDOW))
+def machine(name: str, files: Files, kind: str = "l2dsr", **where: Any) -> Guard:
+    return one(name, machine_guards(seen(files, **where), kind, WINDOW))
 
 
 def network(name: str, files: Files, clients: list[ClientOutcome] = CLIENTS, **limits: Any) -> Guard:
@@ -106,7 +106,7 @@ def counter(name: str, files: Files, kind: str = "l2dsr", **load: Any) -> Guard:
 
 def test_who_saw_nothing_knows_nothing() -> None:
     found = [
-        *machine_guards(seen({}), WINDOW),
+        *machine_guards(seen({}), "proxy", WINDOW),
         *network_guards(seen({}), "l2dsr", CLIENTS, WINDOW, ports={}, nofile={}),
     ]
     found += counter_guards(seen({}), Load(concurrency=200, seconds=10), "proxy", CLIENTS, REQUESTS)
@@ -118,15 +118,26 @@ def test_who_saw_nothing_knows_nothing() -> None:
 
 def test_files_that_are_not_understood_are_not_measured() -> None:
     broken = {name: dict.fromkeys(("stat.before.txt", "stat.after.txt", "clock.before.txt"), b"?!") for name in ROLES}
-    assert {guard.value for guard in machine_guards(seen(broken), WINDOW)} == {None}
+    assert {guard.value for guard in machine_guards(seen(broken), "proxy", WINDOW)} == {None}
 
 
 @pytest.mark.parametrize(("busy", "verdict"), [(0, "ok"), (900, "ok"), (901, "mark"), (1000, "mark")])
 def test_cpu_of_clients_and_web_hosts(busy: int, verdict: str) -> None:
-    guard = machine("cpu", {"director": stat((busy, 0), (1000, 0))})
+    guard = machine("cpu", {"director": stat((busy, 0), (900, 0))})
     assert (guard.verdict, guard.value) == (verdict, busy / 1000), "CPU 1 is the director's own"
     assert "web hosts and clients" in guard.text
     assert guard.spoils == ("requests_per_s", "waits")
+
+
+def test_a_director_that_is_full_as_well_is_the_limit_of_its_requests() -> None:
+    guard = machine("cpu", {"director": stat((950, 0), (901, 0))})
+    assert (guard.verdict, guard.spoils) == ("mark", ("waits",))
+    assert "the director's busiest 90%: requests/s are what it can do" in guard.text
+
+
+def test_the_direct_arm_shows_what_clients_and_web_hosts_can_do() -> None:
+    guard = machine("cpu", {"director": stat((950, 0), (10, 0))}, kind="direct")
+    assert (guard.verdict, guard.spoils) == ("mark", ())
 
 
 def test_cpu_of_machines_of_their_own() -> None:
@@ -234,19 +245,39 @@ def test_nofile(limit: int, verdict: str) -> None:
     assert network("nofile", {}, [replace(CLIENT, said="socket: Too many open files (24)")]).verdict == "mark"
 
 
-@pytest.mark.parametrize(("drops", "verdict"), [(0, "ok"), (1, "ok"), (2, "mark"), (999, "mark"), (1000, "reject")])
+@pytest.mark.parametrize(("drops", "verdict"), [(0, "ok"), (5, "ok"), (6, "mark"), (4995, "mark"), (4996, "reject")])
 def test_listen_queues_of_web_hosts(drops: int, verdict: str) -> None:
-    files = {"web01": nstat(PassiveOpens=500), "web02": nstat(PassiveOpens=499, ExtListenDrops=drops)}
+    files = {"web01": nstat(PassiveOpens=2500), "web02": nstat(PassiveOpens=2495, ExtListenDrops=drops)}
     guard = network("listen-queue", files)
     assert guard.verdict == verdict
     assert guard.evidence[0] == ("web02" if drops else "web01") + "/nstat.after.txt TcpExtListenDrops"
 
 
-@pytest.mark.parametrize(("dropped", "verdict"), [(0, "ok"), (1, "ok"), (2, "mark"), (100, "mark"), (101, "reject")])
+@pytest.mark.parametrize(
+    ("dropped", "verdict"), [(0, "ok"), (10, "ok"), (11, "mark"), (1000, "mark"), (1001, "reject")]
+)
 def test_packets_lost_at_a_host(dropped: int, verdict: str) -> None:
-    guard = network("drops", {"client01": ip_link(10_000 - dropped, dropped), "web01": ip_link(10_000, 0)})
+    guard = network("drops", {"client01": ip_link(100_000 - dropped, dropped), "web01": ip_link(100_000, 0)})
     assert guard.verdict == verdict
-    assert guard.value == pytest.approx(dropped / 10_000)
+    assert guard.value == pytest.approx(dropped / 100_000 if dropped else 0)
+    assert not dropped or guard.text.startswith(f"{dropped / 100_000:.2%} of the packets that came to client01")
+
+
+@pytest.mark.parametrize(
+    ("few", "lost", "verdict"), [(87_000, 1, "ok"), (80, 1, "ok"), (80, 4, "ok"), (80, 5, "reject")]
+)
+def test_a_few_lost_packets_are_no_share(few: int, lost: int, verdict: str) -> None:
+    """One packet that one of two hosts lost once rejected a case of 87,000."""
+    guard = network("drops", {"client01": ip_link(few - lost, lost), "web01": ip_link(87_000, 0)})
+    assert guard.verdict == verdict
+    assert guard.value == pytest.approx(lost / few if lost == 5 else lost / (87_000 + few), abs=1e-6)
+
+
+def test_many_hosts_that_each_lost_few() -> None:
+    files = {name: ip_link(1_000, 4) for name in ("client01", "client02", "web01", "web02")}
+    guard = network("drops", files)
+    assert (guard.verdict, guard.value) == ("mark", pytest.approx(16 / 4_016, abs=1e-6))
+    assert "came to clients and web hosts" in guard.text
 
 
 def test_packets_lost_in_a_card() -> None:

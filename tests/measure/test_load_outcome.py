@@ -197,9 +197,9 @@ def client(planned: int | None = 1000, unsent: int | None = 0, late: float | Non
     [(0, "ok"), (UNSENT_MARK, "ok"), (UNSENT_MARK + 0.001, "mark"), (UNSENT_REJECT, "mark"), (0.051, "reject")],
 )
 def test_send_rate(unsent: float, verdict: str) -> None:
-    guard = rate_guards(OPEN, [client(), client(unsent=round(unsent * 2000))])[0]
+    guard = rate_guards(OPEN, [client(planned=10_000), client(planned=10_000, unsent=round(unsent * 20_000))])[0]
     assert (guard.name, guard.verdict) == ("send-rate", verdict)
-    assert f"of 2000 at {OPEN.rate} requests/s" in guard.text
+    assert f"of 20000 at {OPEN.rate} requests/s" in guard.text
 
 
 @pytest.mark.parametrize(("late", "verdict"), [(LATE_MARK_MS, "ok"), (LATE_MARK_MS + 0.1, "mark")])

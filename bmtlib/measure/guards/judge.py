@@ -32,7 +32,7 @@ def case_guards(
         *load_guards(case.load, clients, window, requests),
         *counter_guards(seen, case.load, case.kind, clients, requests),
         *network_guards(seen, case.kind, clients, window, ports=ports, nofile=nofile),
-        *machine_guards(seen, window),
+        *machine_guards(seen, case.kind, window),
         *lvs_guards(
             case.settings,
             engine,

@@ -69,7 +69,10 @@ def _answers(requests: Mapping[str, int | None]) -> Guard:
     if not requests["completed"]:
         text = "no request was answered rightly"
         return Guard(name="answers", verdict="reject", value=0, limit=1, text=text, evidence=_REPORTS)
-    return graded("answers", failed / sent, FAILED_SHARE_MARK, FAILED_SHARE_REJECT, "of the requests failed", _REPORTS)
+    text = "of the requests failed"
+    return graded(
+        "answers", failed / sent, FAILED_SHARE_MARK, FAILED_SHARE_REJECT, text, evidence=_REPORTS, count=failed
+    )
 
 
 def _lengths(load: Load, clients: Sequence[ClientOutcome]) -> Guard:

@@ -24,7 +24,8 @@ def rate_guards(load: Load, clients: Sequence[ClientOutcome]) -> list[Guard]:
     at = f" at {load.rate} requests/s" if load.rate is not None else ""
     text = f"of the planned requests were not sent ({unsent} of {planned}{at})"
     evidence = ("case.json clients[].planned", "case.json clients[].unsent", f"client*/{load.engine}.txt")
-    found = [graded("send-rate", unsent / planned, UNSENT_MARK, UNSENT_REJECT, text, evidence, ("waits",))]
+    share = unsent / planned
+    found = [graded("send-rate", share, UNSENT_MARK, UNSENT_REJECT, text, evidence, ("waits",), count=unsent)]
     late = [client.late_p99_ms for client in counted if client.late_p99_ms is not None]
     if late:
         value = max(late)
