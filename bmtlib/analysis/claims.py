@@ -114,7 +114,12 @@ def _ways(claim: Claim, seen: _Seen, verdict: Verdict) -> list[Literal["higher",
     least, most = claim.inside
     if verdict == "not supported":
         return ["higher" if seen.found.median > most else "lower"]
-    return [*(["higher"] if math.isfinite(least) else []), *(["lower"] if math.isfinite(most) else [])]
+    ways: list[Literal["higher", "lower"]] = []
+    if math.isfinite(least):
+        ways.append("higher")
+    if math.isfinite(most):
+        ways.append("lower")
+    return ways
 
 
 def _look(tables: Tables, claim: Claim) -> _Seen:
