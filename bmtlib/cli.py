@@ -182,20 +182,35 @@ for verb in (apply, verify, rollback, lint, lab):
 @main.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path())
 @LANGUAGE
-def report(runs: tuple[str, ...], languages: tuple[str, ...]) -> None:
+@click.option("--pdf", is_flag=True, help="Print it into a PDF beside it, too. Needs Chromium.")
+@click.option("--fresh", is_flag=True, help="Build it again, though nothing changed since it was built.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False),
+    help="Folder for the page alone, of one RUN whose own folder cannot or shall not be written.",
+)
+def report(runs: tuple[str, ...], languages: tuple[str, ...], pdf: bool, fresh: bool, out: str | None) -> None:
     """Build report.html from a run folder; nothing is measured. Prints the report's path.
 
     \b
     Examples:
       bmt report data/demo
-      bmt report data/*-quick-*
+      bmt report data/*-quick-* --pdf
       bmt report data/demo --language en --language ko
+      bmt report /archive/20261123T032909Z-quick-c6add0 --out .
     """
-    from bmtlib.report import build_reports
+    from bmtlib.report import build_reports, current_reports, print_page
 
+    if out is not None and len(runs) > 1:
+        raise InputError("reports of several runs have the same name", where="--out", todo="give one RUN")
     for run in runs:
-        for page in build_reports(Path(run), languages):
+        pages = None if fresh else current_reports(run, languages, out)
+        if pages is not None:
+            click.echo(f"{run}: nothing changed since its report was built; --fresh builds it again", err=True)
+        for page in pages or build_reports(run, languages, out):
             click.echo(page)
+            if pdf:
+                click.echo(print_page(page))
 
 
 @main.command()

@@ -95,7 +95,7 @@ def _cannot_write(output: Path, error: OSError) -> MachineError:
     return MachineError(
         f"cannot write {output.name}: {error.strerror}",
         where=str(output.parent),
-        todo="make room or get the right to write there; or copy the run folder, and name the copy",
+        todo="make room or get the right to write there; `bmt report RUN --out DIR` makes the page alone, elsewhere",
     )
 
 

@@ -1,24 +1,30 @@
-"""A figure inside a page: its picture, what it says for those who do not see it, and the table behind it."""
+"""A figure inside a page: what it shows in words, its picture, and the table behind it."""
 
 from __future__ import annotations
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.plots import FIGURES, save_figure
+from bmtlib.analysis.plots.style import lay_out
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.render import Html, render
 from bmtlib.rundir import RunDir
+from bmtlib.texts import say
+
+_POINTS_PER_IN = 72
 
 
 def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool = False) -> Html:
     """The figure `name` (of `plots.FIGURES`), drawn now. With a `folder` it is also kept there as SVG, PNG and CSV.
 
-    An `optional` one without data is left out; else it says why there is nothing to show.
+    An `optional` one without data is left out; else it says why there is nothing to show. What the figure says is text
+    of the page, where it can be read on a phone and by a screen reader; a kept file has it in the picture.
     """
     plot, table = FIGURES[name]
     frame = table(tables)
@@ -27,12 +33,15 @@ def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool
     drawn = plot(tables)
     if folder is not None:
         save_figure(drawn, frame, folder, name)
-    words = [text.get_text().replace("\n", " ").strip().rstrip(".") for text in drawn.texts]
+    title, *notes = (" ".join(text.get_text().split()) for text in drawn.texts)
+    picture = _picture(drawn) if drawn.axes else b""
     return render(
         "figure",
         name=name,
-        picture=base64.b64encode(_svg(drawn)).decode(),
-        alt=". ".join(word for word in words if word) + ".",
+        title=title,
+        note=" ".join(note for note in notes if note),
+        picture=base64.b64encode(picture).decode(),
+        alt=say("Chart: {title}", title=title),
         table=base64.b64encode(frame.to_csv(index=False).encode()).decode() if len(frame) else "",
     )
 
@@ -42,8 +51,19 @@ def shelf(figures: Path, folder: RunDir) -> Path:
     return figures / folder.path.resolve().name
 
 
-def _svg(drawn: Figure) -> bytes:
+def _picture(drawn: Figure) -> bytes:
+    """The figure as SVG without its head: heading and note, which are above the rest, are hidden and cut off."""
+    lay_out(drawn)
+    head = drawn.texts[:2]
+    lowest_px = min((text.get_window_extent().y0 for text in head if text.get_text()), default=drawn.bbox.height)
+    for text in head:
+        text.set_visible(False)
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "bmtlib"}):
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return buffer.getvalue()
+    width, height = (_POINTS_PER_IN * float(inches) for inches in drawn.get_size_inches())
+    left = lowest_px / drawn.dpi * _POINTS_PER_IN
+    svg = buffer.getvalue().decode()
+    for name, value in {"height": f"{left:g}pt", "viewBox": f"0 {height - left:g} {width:g} {left:g}"}.items():
+        svg = re.sub(rf'(<svg [^>]*?\b{name}=")[^"]*', rf"\g<1>{value}", svg, count=1)
+    return svg.encode()

@@ -20,6 +20,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 MISSING = "–"
 
+# Of a table with more rows than fit a screen the first are shown, the others folded.
+_FOLD_ABOVE, _SHOWN = 20, 12
+
 
 class Html(Markup):
     """HTML that is safe to show. A notebook shows it as the value of a cell."""
@@ -101,13 +104,24 @@ def table(
 ) -> Html:
     """Rows as a table, the keys as its head. The first column names the row; a `Number` is set to the right.
 
-    `anchor`: its id in the page, where others link to it: the same in every language; without, made of the caption.
+    `anchor`: its id in the page, where others link to it: the same in every language; without, made of the caption. Of
+    many rows the first are shown, and the others folded.
 
     >>> table("Rates", [{"arm": "a<b", "requests/s": Number("9")}], anchor="t-rates").count("a&lt;b")
     1
     """
-    columns = list(rows[0]) if rows else []
-    return render("table", caption=caption, rows=rows, columns=columns, note=note, empty=empty, anchor=anchor)
+    shown = len(rows) if len(rows) <= _FOLD_ABOVE else _SHOWN
+    return render(
+        "table",
+        caption=caption,
+        rows=rows,
+        columns=list(rows[0]) if rows else [],
+        shown=shown,
+        more=say("{count} more rows", count=len(rows) - shown),
+        note=note,
+        empty=empty,
+        anchor=anchor,
+    )
 
 
 def link(folder: RunDir, path: str, text: str) -> Html:

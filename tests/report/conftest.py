@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from bmtlib.params.paths import project_root
 from bmtlib.params.scenario import Scenario
 from bmtlib.params.testbed import Testbed
 from bmtlib.plan import Plan, make_plan
-from bmtlib.report import build_report
+from bmtlib.report import build_report, page, parameters
 from bmtlib.rundir import RunDir
 
 _HOSTILE = """<script>alert('x')</script> "quoted" 'too' & <img src=http://evil.example/x onerror=alert(1)> ${x} `y` [z](http://evil.example)"""
@@ -199,6 +200,31 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_report(folder)
 
 
+@pytest.fixture
+def page_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir], str]:
+    """Makes a run's page without kernels: the report notebook's cells, one after the other, in this process."""
+    monkeypatch.setattr(parameters, "check_parameters", lambda *_, **__: None)
+
+    def made(folder: RunDir) -> str:
+        notebook = nbformat.read(project_root() / "notebooks" / "90-report.ipynb", as_version=4)
+        known: dict[str, Any] = {}
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                *before, last = ast.parse(cell.source).body
+                shown = isinstance(last, ast.Expr)
+                exec(compile(ast.Module(before if shown else [*before, last], []), cell.id, "exec"), known)
+                known["run"] = str(folder.path)
+                if isinstance(last, ast.Expr):
+                    value = eval(compile(ast.Expression(last.value), cell.id, "eval"), known)
+                    data = {"text/plain": repr(value), "text/html": value._repr_html_()}
+                    cell.outputs = [nbformat.v4.new_output("execute_result", data, execution_count=1)]
+        executed = tmp_path / "executed.ipynb"
+        nbformat.write(notebook, executed)
+        return page.make_page(folder, executed, folder.path, "en", [], "")
+
+    return made
+
+
 def _poison(folder: Path) -> None:
     """Replace what a scenario's author or a host may write."""
     free = {"title", "question", "expect", "text", "said", "reason", "source", "why", "kernel", "nginx", "what"}
@@ -218,3 +244,5 @@ def _poison(folder: Path) -> None:
     ]
     for path in files:
         path.write_text(json.dumps(poisoned(json.loads(path.read_text()))))
+    for path in (folder / "scenario.yml", folder / "testbed.yml"):
+        path.write_text(f"{path.read_text()}# </script>{_HOSTILE}\n")

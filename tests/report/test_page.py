@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -13,12 +14,12 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 
 
 class Page(HTMLParser):
-    """A page taken apart: elements with their attributes, in order, and the text outside of style."""
+    """A page taken apart: elements with their attributes, in order; the text outside of style; the data it keeps."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
+        self.text = self.kept = ""
         self.open: list[str] = []
         self.feed(html)
 
@@ -32,7 +33,9 @@ class Page(HTMLParser):
             assert self.open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if "script" in self.open:
+            self.kept = data
+        elif "style" not in self.open:
             self.text += data
 
     def all(self, *tags: str) -> list[dict[str, str]]:
@@ -48,7 +51,8 @@ def test_nothing_is_loaded_from_anywhere(page: Page, report: Path) -> None:
     loads = [a[name] for _, a in page.elements for name in ("src", "srcset", "data", "poster", "action") if name in a]
     assert loads
     assert all(address.startswith("data:image/svg+xml;base64,") for address in loads)
-    assert not page.all("script", "iframe", "object", "embed", "base", "form")
+    assert page.all("script") == [{"type": "application/json", "id": "bmt-run"}]  # data, which is not run
+    assert not page.all("iframe", "object", "embed", "base", "form")
     assert not [name for _, a in page.elements for name in a if name.startswith("on")]
     style = "".join(re.findall(r"<style>(.*?)</style>", report.read_text(), re.DOTALL))
     assert style
@@ -76,8 +80,16 @@ def test_policy_forbids_what_the_page_does_not_need(page: Page) -> None:
 def test_hostile_text_is_shown_as_text(page: Page, report: Path, hostile: str) -> None:
     assert page.text.count(hostile) >= 8  # title, question, host, versions, guards, proofs, changes, errors
     assert page.all("title")
-    assert "<script" not in report.read_text()
+    assert report.read_text().count("<script") == 1
     assert all(a["src"].startswith("data:") for a in page.all("img"))
+
+
+def test_run_can_be_repeated_from_the_page(page: Page, report: Path) -> None:
+    kept = json.loads(page.kept)
+    assert set(kept) == {"run", "version", "digest", "settings", "scenario", "testbed"}
+    assert kept["digest"] == json.loads((report.parent / "run.json").read_text())["digest"]
+    for name in ("scenario", "testbed"):
+        assert kept[name] == (report.parent / f"{name}.yml").read_text()
 
 
 def test_notebooks_show_hostile_text_as_text_too(report: Path) -> None:
