@@ -61,6 +61,10 @@ class Bundle:
     def names(self, host: str) -> list[str]:
         return [member.removeprefix(f"{host}/") for member in self._members if member.startswith(f"{host}/")]
 
+    def hosts(self) -> set[str]:
+        """Names of the hosts with a file here."""
+        return {member.partition("/")[0] for member in self._members}
+
     def close(self) -> None:
         self._archive.close()
 

@@ -233,6 +233,11 @@ class RunDir:
             self._opened = case_id, [Bundle(path) for path in sorted(self.path.glob(f"cases/{case_id}/*.zip"))]
         return self._opened[1]
 
+    def raw_hosts(self, case_id: str) -> list[str]:
+        """Names of the hosts with raw files in one case."""
+        loose = {path.name for path in (self.path / "cases" / case_id).glob("*") if path.is_dir()}
+        return sorted(loose.union(*(bundle.hosts() for bundle in self._bundles(case_id))))
+
     def raw_names(self, case_id: str, host: str) -> list[str]:
         """Names of the raw files of one host in one case, as stored."""
         loose = [path.name for path in (self.path / "cases" / case_id / host).glob("*") if path.is_file()]

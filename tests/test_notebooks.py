@@ -25,9 +25,16 @@ def notebook(request: pytest.FixtureRequest) -> Any:
     return nbformat.read(request.param, as_version=4)
 
 
-def test_there_are_the_five() -> None:
+def test_there_are_all() -> None:
     names = [path.stem for path in NOTEBOOKS]
-    assert names == ["10-run-scenario", "20-compare-arms", "40-irq-affinity", "50-packet-drops", "90-report"]
+    assert names == [
+        "10-run-scenario",
+        "20-compare-arms",
+        "40-irq-affinity",
+        "50-capacity-planner",
+        "50-packet-drops",
+        "90-report",
+    ]
 
 
 def test_valid_and_without_output(notebook: Any) -> None:

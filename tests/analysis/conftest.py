@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -238,11 +238,35 @@ def usual(case: Case) -> Measured:
     return measured(requests, director_cpu_s=kinds, director_in=out, director_out=out, client_in=6_000_000)
 
 
+def priced(
+    proxy: float = 100.0, l2dsr: float = 50.0, per_kib: tuple[float, float] = (4.0, 1.0)
+) -> Callable[[Case], Measured]:
+    """Costs of a request by its size, in µs, of the proxy and of L2DSR: without noise but for 1 % from block to block,
+    alike in both arms."""
+
+    def figures(case: Case) -> Measured:
+        kib, requests = int(case.load.file_size) / 1024, 1000
+        fixed, grow = (proxy, per_kib[0]) if case.kind == "proxy" else (l2dsr, per_kib[1])
+        cpu_s = (fixed + grow * kib) * (1 + 0.01 * case.block) * requests / 1e6
+        through = int(requests * (1000 + (1000 * kib if case.kind == "proxy" else 0)))
+        return measured(
+            requests,
+            director_cpu_s={"user": cpu_s},
+            director_in=through,
+            director_out=through,
+            client_in=int(requests * 1000 * kib),
+        )
+
+    return figures
+
+
 class Builder:
     """Makes run folders below `out`, of proxy and l2dsr in three blocks: call it with what each case measured."""
 
     measured = staticmethod(measured)
     usual = staticmethod(usual)
+    priced = staticmethod(priced)
+    sizes: ClassVar[list[str]] = ["1 KiB", "64 KiB", "512 KiB"]
     clients, webs, start, window_s = CLIENTS, WEBS, START, WINDOW_S
 
     def __init__(self, out: Path) -> None:
@@ -270,6 +294,10 @@ class Builder:
         folder.write("plan.json", replace(plan, cases=tuple(cases)).to_json())
         folder.write_json("knee.json", {"tries": tries, "arms": {}, "base": search.base()})
         return folder
+
+    def swept(self) -> RunDir:
+        """A run folder in which the size of the file was varied, so that a director's cost is known by it."""
+        return self(priced(), repetitions=5, factors={"file_size": self.sizes})
 
     def tables(self, *arguments: Any, **fields: Any) -> Tables:
         return read_tables(self(*arguments, **fields))

@@ -12,38 +12,22 @@ from click.testing import CliRunner
 
 from bmtlib.analysis.capacity import Demand, df_capacity
 from bmtlib.analysis.link_claim import judge_link_claim
-from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.cli import main
 from bmtlib.errors import InputError
 from bmtlib.plan import Case
 from bmtlib.report import costs
 from bmtlib.rundir import RunDir
 
-SIZES = ["1 KiB", "64 KiB", "512 KiB"]
-
-
-def figures(builder: Any, proxy: float = 100.0, l2dsr: float = 50.0, per_kib: tuple[float, float] = (4.0, 1.0)) -> Any:
-    """Costs without noise but for 1 % from block to block, alike in both arms."""
-
-    def measured(case: Case) -> Any:
-        kib, requests = int(case.load.file_size) / 1024, 1000
-        fixed, grow = (proxy, per_kib[0]) if case.kind == "proxy" else (l2dsr, per_kib[1])
-        cpu_s = (fixed + grow * kib) * (1 + 0.01 * case.block) * requests / 1e6
-        through = int(requests * (1000 + (1000 * kib if case.kind == "proxy" else 0)))
-        traffic = {"director_in": through, "director_out": through, "client_in": int(requests * 1000 * kib)}
-        return replace(builder.measured(requests), director_cpu_s={"user": cpu_s}, **traffic)
-
-    return measured
-
 
 @pytest.fixture
 def folder(builder: Any) -> RunDir:
-    return builder(figures(builder), repetitions=5, factors={"file_size": SIZES})  # type: ignore[no-any-return]
+    return builder.swept()  # type: ignore[no-any-return]
 
 
 @pytest.fixture
 def sweep(builder: Any) -> Tables:
-    return builder.tables(figures(builder), repetitions=5, factors={"file_size": SIZES})  # type: ignore[no-any-return]
+    return read_tables(builder.swept())
 
 
 def test_directors_by_hand(sweep: Tables) -> None:
@@ -87,21 +71,21 @@ def test_what_lies_beyond_the_measurement_is_marked(sweep: Tables, kib: float, c
 
 def test_a_misfit_widens_the_interval(builder: Any) -> None:
     def bent(case: Case) -> Any:
-        found = figures(builder)(case)
+        found = builder.priced()(case)
         more = 1.5 if case.load.file_size == 64 * 1024 else 1.0
         return replace(found, director_cpu_s={"user": found.director_cpu_s["user"] * more})
 
     demand = [Demand(requests_per_s=50_000, kib=64, gbit_per_s=10)]
     straight, crooked = (
-        df_capacity(builder.tables(made, repetitions=5, factors={"file_size": SIZES}), demand).iloc[0]
-        for made in (figures(builder), bent)
+        df_capacity(builder.tables(made, repetitions=5, factors={"file_size": builder.sizes}), demand).iloc[0]
+        for made in (builder.priced(), bent)
     )
     spans = [row["per_director_high"] / row["per_director_low"] for row in (straight, crooked)]
     assert spans[0] < 1.1 < 1.25 < spans[1]
 
 
 def test_few_blocks_give_a_count_without_an_interval(builder: Any) -> None:
-    tables = builder.tables(figures(builder), repetitions=2, factors={"file_size": SIZES})
+    tables = builder.tables(builder.priced(), repetitions=2, factors={"file_size": builder.sizes})
     row = df_capacity(tables, [Demand(requests_per_s=50_000, kib=64, gbit_per_s=10)]).iloc[0]
     assert row["directors"] == 19
     assert row[["directors_low", "directors_high"]].isna().all()
@@ -141,12 +125,15 @@ def test_the_seed_claim_about_links(builder: Any, sweep: Tables) -> None:
     assert set(claim.rows["gbit_per_s"]) == {10.0, 20.0}
     assert (claim.rows["low"] > 1.1).all()
     assert "6 of 6" in claim.why
-    same = figures(builder, proxy=50.0, per_kib=(1.0, 1.0))
-    assert judge_link_claim(builder.tables(same, repetitions=5, factors={"file_size": SIZES})).verdict == (
+    same = builder.priced(proxy=50.0, per_kib=(1.0, 1.0))
+    assert judge_link_claim(builder.tables(same, repetitions=5, factors={"file_size": builder.sizes})).verdict == (
         "not reproduced"
     )
-    mixed = figures(builder, proxy=50.0)  # alike for small answers, cheaper for large ones
-    assert judge_link_claim(builder.tables(mixed, repetitions=5, factors={"file_size": SIZES})).verdict == "undecided"
+    mixed = builder.priced(proxy=50.0)  # alike for small answers, cheaper for large ones
+    assert (
+        judge_link_claim(builder.tables(mixed, repetitions=5, factors={"file_size": builder.sizes})).verdict
+        == "undecided"
+    )
 
 
 def test_the_verb(folder: RunDir, run: RunDir) -> None:
