@@ -30,6 +30,7 @@ from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.knee import df_knee, df_knees, df_waits_at_knee
 from bmtlib.analysis.naming import no_interval
+from bmtlib.analysis.over_time import df_connections_over_time, df_rate_over_time, df_waits_over_time
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.seed_claims import df_seed_claims
@@ -37,6 +38,7 @@ from bmtlib.analysis.seed_form import df_at_director, df_seed_form, df_seed_refe
 from bmtlib.analysis.seed_rows import df_seed_rows
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.topology import df_topology
 from bmtlib.analysis.trials import df_trials, keys, once, summarised
 from bmtlib.analysis.used import against, cases_of, df_used, doubt, spoilt_by
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
@@ -47,6 +49,7 @@ __all__ = [
     "df_at_director",
     "df_bottleneck",
     "df_claims",
+    "df_connections_over_time",
     "df_cost_by_size",
     "df_cost_fit",
     "df_cpu_busy",
@@ -65,6 +68,7 @@ __all__ = [
     "df_little",
     "df_lost",
     "df_packets_by_cpu",
+    "df_rate_over_time",
     "df_ratio",
     "df_scaling",
     "df_seed_claims",
@@ -73,11 +77,13 @@ __all__ = [
     "df_seed_rows",
     "df_settings",
     "df_throughput",
+    "df_topology",
     "df_trials",
     "df_used",
     "df_wait_curve",
     "df_waits",
     "df_waits_at_knee",
+    "df_waits_over_time",
     "df_web_share",
 ]
 

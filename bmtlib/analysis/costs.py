@@ -108,21 +108,27 @@ def df_director_bytes(tables: Tables) -> pd.DataFrame:
 def df_web_share(tables: Tables) -> pd.DataFrame:
     """How the connections were spread over the web hosts, over all blocks.
 
-    host; connections: taken by it; share: of those of all web hosts; fair_share: 1 / web hosts; source: who counted
+    host; connections: taken by it; share: of those of all web hosts; min_share, max_share: in the single blocks
+    fair_share: 1 / web hosts; source: who counted
     """
 
     def rows(group: pd.DataFrame) -> list[dict[str, Any]]:
         counts = group.groupby("host", as_index=False)["connections"].sum()
         total = float(counts["connections"].sum())
+        of_case = group["connections"] / group.groupby("case")["connections"].transform("sum").replace(0, np.nan)
+        each = of_case.groupby(group["host"])
         return records(
             counts.assign(
                 share=counts["connections"] / total if total else np.nan,
+                min_share=counts["host"].map(each.min()),
+                max_share=counts["host"].map(each.max()),
                 fair_share=1 / len(counts),
                 source=", ".join(sorted(group["source"].unique())),
             )
         )
 
-    types = {"host": "string", "connections": "int64", "share": "float64", "fair_share": "float64", "source": "string"}
+    shares = dict.fromkeys(("share", "min_share", "max_share", "fair_share"), "float64")
+    types = {"host": "string", "connections": "int64", **shares, "source": "string"}
     return summarised(tables, with_keys(tables, tables.web_share), rows, types)
 
 

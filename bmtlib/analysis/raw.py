@@ -57,7 +57,7 @@ class Raw:
         before, after = self.rows(case, host, probe, "before"), self.rows(case, host, probe, "after")
         return None if before is None or after is None else (before, after)
 
-    def _clock_offset_s(self, case: str, host: str) -> float:
+    def clock_offset_s(self, case: str, host: str) -> float:
         """What the host's clock showed more than the controller's, which is that of case.json."""
         if case not in self._clocks:
             try:
@@ -72,7 +72,7 @@ class Raw:
         Refused ones are left out, as one problem.
         """
         name = f"{probe}.during.txt"
-        parse, offset_s = BY_NAME[probe].parse, self._clock_offset_s(case, host)
+        parse, offset_s = BY_NAME[probe].parse, self.clock_offset_s(case, host)
         found, refused = [], []
         for epoch_s, text in self.parsed(case, host, name, lambda text: list(split_samples(text))) or []:
             try:

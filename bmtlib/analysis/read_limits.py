@@ -98,6 +98,7 @@ def director_socket_rows(raw: Raw, records: Mapping[str, Row]) -> list[Row]:
                     "case": case_id,
                     "time_s": at - start_s,
                     "established": found[0]["tcp_estab"],
+                    "timewait": found[0]["tcp_timewait"],
                     "waiting": sum(row["accept_queue"] for row in queues.get(at, ())),
                     "waiting_max": max((row["accept_queue_max"] for row in queues.get(at, ())), default=None),
                 }

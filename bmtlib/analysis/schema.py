@@ -105,6 +105,8 @@ COLUMNS: dict[str, dict[str, str]] = {
         "total_max_ms": _REAL,
     },
     "waits": {"case": _TEXT, "wait_us": _COUNT, "requests": _COUNT},
+    "requests_time": {"case": _TEXT, "time_s": _REAL, "span_s": _REAL, "requests": _REAL},
+    "waits_time": {"case": _TEXT, "time_s": _REAL, "span_s": _REAL, "wait_us": _COUNT, "requests": _COUNT},
     "cpu": {"case": _TEXT, "host": _TEXT, "cpu": _COUNT, "role": _TEXT, "cpu_kind": _TEXT, "cpu_s": _REAL},
     "cpu_time": {
         "case": _TEXT,
@@ -236,6 +238,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         "case": _TEXT,
         "time_s": _REAL,
         "established": _COUNT,
+        "timewait": _COUNT,
         "waiting": _COUNT,
         "waiting_max": _MAYBE,
     },

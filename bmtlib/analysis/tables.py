@@ -46,6 +46,7 @@ class Tables:
     claims: what the scenario says that may be wrong. levers, tunings: levels of the factors `lever` and
         `tuning`, in the scenario's order.
     cpus_needed: CPUs that the director needs for the scenario's question. search: what `bmt knee` searched, if it did
+    addressing: the testbed's networks: vip, front, back, port
 
     cases: one row per planned case. status: done, rejected, failed, interrupted, unreadable, left out, "not run", "not
         needed" (the run ended by its rule before); only those that are done take part in comparisons. completed: right
@@ -59,6 +60,11 @@ class Tables:
     waits: requests by what they waited for the end of the answer, failed ones too, all clients of a case. From connect
         with ab (whole milliseconds), from the request sent with wrk and h2load, from the instant when it was due in an
         open loop
+    requests_time: requests by the second of the load in which they ended, failed ones too. time_s: from the start of
+        the load to the end of the second; span_s: of it within the load. ab tells the second only in which a request
+        began: one that may have ended in either of two is parted evenly between them. None of wrk, which tells nothing
+    waits_time: the same as `waits`, by the second in which requests began (with ab: most probably); wait_us is up to
+        3.1 % too long
     cpu: case x CPU x kind (user with nice, system, softirq, irq, steal, iowait, idle). host: the one that was asked
         about its machine; role: "director" for the director's own CPUs, "vm" for those that a virtual one runs on,
         "other" for the rest
@@ -92,10 +98,13 @@ class Tables:
     tunings: tuple[str, ...]
     cpus_needed: int
     search: Knee | None
+    addressing: dict[str, Any]
     cases: pd.DataFrame
     guards: pd.DataFrame
     clients: pd.DataFrame
     waits: pd.DataFrame
+    requests_time: pd.DataFrame
+    waits_time: pd.DataFrame
     cpu: pd.DataFrame
     cpu_time: pd.DataFrame
     process_cpu: pd.DataFrame
@@ -142,6 +151,7 @@ def read_tables(run: RunDir) -> Tables:
         tunings=_levels(plan["scenario"], "tuning"),
         cpus_needed=plan["scenario"].get("director_cpus", 1),
         search=Knee.model_validate(plan["scenario"]["knee"]) if plan.get("search") == "knee" else None,
+        addressing=plan["testbed"].get("network", {}),
         **frames,
     )
 
@@ -198,9 +208,12 @@ def _read_case(case: tuple[Path, dict[str, dict[str, Any]]]) -> _Part:
     path, measured = case
     raw = Raw(RunDir(path))
     counters, probed = read_net.counter_rows(raw, measured)
+    waits, requests_time, waits_time = read_waits.wait_rows(raw, measured)
     rows = {
         "clients": read_load.client_rows(raw, measured),
-        "waits": read_waits.wait_rows(raw, measured),
+        "waits": waits,
+        "requests_time": requests_time,
+        "waits_time": waits_time,
         "cpu": read_cpu.cpu_rows(raw, measured),
         "cpu_time": read_cpu.cpu_time_rows(raw, measured),
         "process_cpu": read_cpu.process_rows(raw, measured),

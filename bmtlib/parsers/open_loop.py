@@ -64,7 +64,7 @@ def parse(text: str) -> list[OpenLoopRow]:
 
 
 def parse_columns(text: str) -> dict[str, list[int]]:
-    """`late_us` and `answer_us` of the requests that were sent, in the order of the schedule."""
+    """`due_us` (from the start), `late_us` and `answer_us` of requests that were sent, in the order of the schedule."""
     lines = Lines("open_loop", text)
     lines.take(_HEADING, "heading of the file of requests")
     if not _LINES.fullmatch(text, len(_HEADING) + 1):
@@ -72,4 +72,5 @@ def parse_columns(text: str) -> dict[str, list[int]]:
             lines.take(f"{_SENT}|{_UNSENT}", "due, late, answer and outcome")
     fields = text[len(_HEADING) + 1 :].replace("\n", "\t").split("\t")
     sent = [i for i in range(2, len(fields), 4) if fields[i]]
-    return {"late_us": [int(fields[i - 1]) for i in sent], "answer_us": [int(fields[i]) for i in sent]}
+    places = {"due_us": 2, "late_us": 1, "answer_us": 0}
+    return {name: [int(fields[i - back]) for i in sent] for name, back in places.items()}

@@ -70,8 +70,12 @@ def test_letters_can_be_read_and_units_stand_on_axes(figures: dict[str, Figure],
     figure.draw_without_rendering()
     assert smallest_font(figure) >= 9
     labels = " ".join(axes.get_xlabel() + axes.get_ylabel() for axes in figure.axes)
-    # Without axes it says why there is nothing to show.
-    assert name == "drops" or not figure.axes or re.search(r"requests/s|ms|µs|bytes|%|request|seconds", labels)
+    # Without axes it says why there is nothing to show; a drawing of hosts has no axes to speak of.
+    assert (
+        name in ("drops", "topology")
+        or not figure.axes
+        or re.search(r"requests/s|ms|µs|bytes|%|request|seconds", labels)
+    )
 
 
 def test_headings_say_what_the_tables_say(figures: dict[str, Figure]) -> None:
@@ -84,6 +88,10 @@ def test_headings_say_what_the_tables_say(figures: dict[str, Figure]) -> None:
     assert "No measured layer lost anything  Clean in all arms: backlog, IP" in said["lost-by-layer"]
     assert "No arm was measured with two settings" in said["settings"]
     assert "of all packets received: proxy 100 %, l2dsr 100 %" in said["packets-by-cpu"]
+    assert "Requests/s in the slowest second of a block, of its mean one: direct" in said["rate-over-time"]
+    assert "What the director's CPUs did most of the time: proxy" in said["cpu-map"]
+    assert "Of all receive softirqs, those on the director's CPUs: proxy 67 %, l2dsr 67 %" in said["irq-map"]
+    assert "Answers pass through the director with proxy, and pass it by with l2dsr" in said["topology"]
     assert all(
         "5 KiB and concurrency 20; 3 blocks; closed loop (ab); engine haproxy, nft; fidelity namespace" in said[name]
         for name, figure in figures.items()
@@ -96,7 +104,36 @@ def test_headings_about_settings(levers: Tables) -> None:
     assert "No setting is shown to change: 99th percentile of the wait" in said["settings"]
     assert "proxy (clogged) in the backlog (70 %), l2dsr (clogged) in the backlog (70 %)" in said["lost-by-layer"]
     assert "Nothing lost: direct, proxy (free), l2dsr (free)." in said["lost-by-layer"]
-    assert "proxy (free) 100 % on CPU 1" in said["irq-over-time"]
+    assert "The director's interrupts on CPU 1: direct 100 %, proxy 100 %, l2dsr 100 %" in said["irq-over-time"]
+
+
+def test_the_testbed_as_it_was_laid_out(tables: Tables) -> None:
+    figure = plots.plot_topology(tables)
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["direct", "proxy", "l2dsr"]
+    assert texts.count("2 clients") == 3
+    assert texts.count("director") == 2, "the direct arm does not pass it"
+    assert sum("silent to ARP" in text for text in texts) == 1, "the VIP on lo, of l2dsr only"
+    assert sum(text.startswith("0.07 bytes out of the director") for text in texts) == 1
+
+
+def test_what_most_arms_have_no_room_for_is_said(builder: Any) -> None:
+    arms = {f"proxy-{i}": {"kind": "proxy"} for i in range(10)}
+    tables = builder.tables(lambda case: builder.measured(1000 + case.index), arms=arms, repetitions=1)
+    assert "Not shown, because steadier: 2." in words(plots.plot_rate_over_time(tables))
+    assert "Not shown: proxy-6, proxy-7, proxy-8, proxy-9." in words(plots.plot_irq_map(tables))
+
+
+def test_levels_without_a_panel_are_said(builder: Any) -> None:
+    factors = {"file_size": ["1 KiB", "2 KiB"], "concurrency": [10, 20, 30, 40]}
+    tables = builder.tables(lambda case: builder.measured(500), factors=factors, repetitions=1)
+    assert "Not shown: 2 levels at which arms differ less at 99 %." in words(plots.plot_waits(tables))
+
+
+def test_a_few_very_long_waits_do_not_flatten_the_rest(builder: Any) -> None:
+    long = replace(builder.measured(), waits_ms=((*[5] * 500, 3000), (5,) * 500))
+    assert plots.plot_waits(builder.tables(lambda _: long)).axes[0].get_yscale() == "log"
+    assert plots.plot_waits(builder.tables()).axes[0].get_yscale() == "linear"
 
 
 def test_an_undecided_heading_is_neutral(builder: Any) -> None:
@@ -120,7 +157,10 @@ def test_losses_are_named_by_layer(builder: Any) -> None:
 
 def test_every_figure_of_every_run_that_went_wrong(wrong: dict[str, Tables]) -> None:
     said = {(run, name): words(plot(broken)) for run, broken in wrong.items() for name, (plot, _) in FIGURES.items()}
-    assert all("No " in text for (run, _), text in said.items() if run in ("all failed", "not run"))
+    unmeasured = ("all failed", "not run")
+    # Which hosts there were is known also of a run that measured nothing.
+    assert all("No " in text for (run, name), text in said.items() if run in unmeasured and name != "topology")
+    assert said["all failed", "topology"].startswith("The testbed, and the way of a request")
     assert "No case is done" in said["all failed", "throughput"]
     assert "No done case has CPU times" in said["no probes", "director-cpu"]
     assert "shares with other hosts" in said["one block, shared CPUs", "director-cpu"]

@@ -29,7 +29,7 @@ def rows_of(
         run.write_raw(CASE, host, {name: (GOLDEN / golden).read_bytes() for name, golden in files.items()})
         records.append({"host": host, "status": "done", "concurrency": concurrency})
     raw = Raw(run)
-    return wait_rows(raw, {CASE: {"load": {"engine": engine}, "clients": records}}), raw
+    return wait_rows(raw, {CASE: {"load": {"engine": engine}, "clients": records}})[0], raw
 
 
 def spread(rows: list[dict[str, Any]]) -> list[int]:

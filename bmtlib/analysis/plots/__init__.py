@@ -13,6 +13,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bmtlib.analysis import compare
+from bmtlib.analysis.plots.connections import plot_connections_over_time
 from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
 from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
 from bmtlib.analysis.plots.drift import plot_drift
@@ -20,31 +21,40 @@ from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
 from bmtlib.analysis.plots.knee import plot_knee
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
 from bmtlib.analysis.plots.losses import plot_drops
+from bmtlib.analysis.plots.maps import plot_cpu_map, plot_irq_map
+from bmtlib.analysis.plots.over_time import plot_rate_over_time, plot_waits_over_time
 from bmtlib.analysis.plots.scaling import plot_scaling
 from bmtlib.analysis.plots.settings import plot_settings
 from bmtlib.analysis.plots.sizes import plot_cost_by_size
 from bmtlib.analysis.plots.style import lay_out
+from bmtlib.analysis.plots.topology import plot_topology
 from bmtlib.analysis.plots.waterfall import plot_lost_by_layer
 from bmtlib.analysis.tables import Tables
 from bmtlib.errors import MachineError
 
 __all__ = [
     "FIGURES",
+    "plot_connections_over_time",
     "plot_cost_by_size",
+    "plot_cpu_map",
     "plot_cpu_over_time",
     "plot_director_bytes",
     "plot_director_cpu",
     "plot_drift",
     "plot_drops",
+    "plot_irq_map",
     "plot_irq_over_time",
     "plot_irq_softirq",
     "plot_knee",
     "plot_lost_by_layer",
     "plot_packets_by_cpu",
+    "plot_rate_over_time",
     "plot_scaling",
     "plot_settings",
     "plot_throughput",
+    "plot_topology",
     "plot_waits",
+    "plot_waits_over_time",
     "plot_web_share",
     "save_figure",
     "save_figures",
@@ -55,20 +65,26 @@ DOTS_PER_IN = 160
 # Name (also of the files) -> how to draw it, and the table that it draws; in the order of a report.
 FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
     "throughput": (plot_throughput, compare.df_throughput),
+    "rate-over-time": (plot_rate_over_time, compare.df_rate_over_time),
     "knee": (plot_knee, compare.df_knee),
     "settings": (plot_settings, compare.df_settings),
     "scaling": (plot_scaling, compare.df_scaling),
     "waits": (plot_waits, compare.df_wait_curve),
+    "waits-over-time": (plot_waits_over_time, compare.df_waits_over_time),
     "director-cpu": (plot_director_cpu, compare.df_director_cpu),
     "cost-by-size": (plot_cost_by_size, compare.df_cost_by_size),
     "director-bytes": (plot_director_bytes, compare.df_director_bytes),
     "cpu-over-time": (plot_cpu_over_time, compare.df_cpu_over_time),
+    "cpu-map": (plot_cpu_map, compare.df_cpu_over_time),
     "irq-softirq": (plot_irq_softirq, compare.df_irq_softirq),
+    "irq-map": (plot_irq_map, compare.df_irq_softirq),
     "irq-over-time": (plot_irq_over_time, compare.df_irq_over_time),
     "packets-by-cpu": (plot_packets_by_cpu, compare.df_packets_by_cpu),
+    "connections-over-time": (plot_connections_over_time, compare.df_connections_over_time),
     "lost-by-layer": (plot_lost_by_layer, compare.df_lost),
     "drops": (plot_drops, compare.df_drops),
     "web-share": (plot_web_share, compare.df_web_share),
+    "topology": (plot_topology, compare.df_topology),
     "drift": (plot_drift, compare.df_drift_trials),
 }
 

@@ -14,7 +14,15 @@ from bmtlib.analysis.irqs import irq_label
 from bmtlib.analysis.naming import at_largest, conditions, named, number
 from bmtlib.analysis.plots.findings import busy_finding, softirq_finding
 from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import CPU_COLOURS, EVENT_COLOURS, FAINT, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import (
+    CPU_COLOURS,
+    EVENT_COLOURS,
+    FAINT,
+    new_figure,
+    nothing_to_show,
+    row_label,
+    styled,
+)
 from bmtlib.analysis.tables import Tables
 
 _MOST_COLUMNS = 3  # arms side by side; more stand below each other
@@ -102,7 +110,7 @@ def plot_irq_softirq(tables: Tables) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_events(left, table[table["source"] == "softirq"], rows, "softirqs per request")
     _draw_events(right, table[table["source"] == "irq"], rows, "interrupts per request")
-    left.set_yticks(range(len(rows)), rows)
+    left.set_yticks(range(len(rows)), [row_label(row, 27) for row in rows])
     left.set_ylim(len(rows) - 0.5, -0.5)
     return figure
 

@@ -13,8 +13,10 @@ from bmtlib.analysis.naming import conditions, named, number, percent, scales
 from bmtlib.analysis.plots.findings import bytes_finding, cpu_finding
 from bmtlib.analysis.plots.levels import Shown, level_figure
 from bmtlib.analysis.plots.series import all_series
-from bmtlib.analysis.plots.style import CPU_COLOURS, INK, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import CPU_COLOURS, INK, beside, new_figure, nothing_to_show, styled
 from bmtlib.analysis.tables import Tables
+
+_MOST_BEYOND = 1.25  # of the longest bar and dot
 
 
 def _without_direct(table: pd.DataFrame) -> pd.DataFrame:
@@ -35,6 +37,7 @@ def plot_director_cpu(tables: Tables) -> Figure:
         return level_figure(tables, table, trials, cpu_finding(tables), note, shown)
     kinds = [kind for kind in CPU_COLOURS if table[f"{kind}_us"].sum() > 0 and kind != "steal"]
     dots = "Dot: one block. " if len(trials) > len(table) else ""
+    dots += "Line: 95 % interval. " if table["low_us"].notna().any() else ""
     note = f"{dots}Right: the sum, and how busy the director's CPUs were. {conditions(tables)}."
     figure = new_figure(cpu_finding(tables), note, 0.6 + 0.5 * len(table), {kind: CPU_COLOURS[kind] for kind in kinds})
     axes, most = figure.subplots(), 0.0
@@ -44,8 +47,13 @@ def plot_director_cpu(tables: Tables) -> Figure:
             axes.barh(y, row[f"{kind}_us"], left=left, height=0.62, color=CPU_COLOURS[kind])
             left += row[f"{kind}_us"]
         blocks = trials.loc[trials["series"] == row["series"], "director_cpu_us"].dropna()
-        axes.plot(blocks, [y] * len(blocks), "o", color="white", markeredgecolor=INK, markersize=5)
         end = max(left, blocks.max())
+        if pd.notna(row["low_us"]):
+            # An interval of few blocks is wide; what is above would only take room.
+            high = min(row["high_us"], _MOST_BEYOND * end)
+            axes.plot([row["low_us"], high], [y, y], color=INK, linewidth=1.4)
+            end = max(end, high)
+        axes.plot(blocks, beside(y, len(blocks)), "o", color="white", markeredgecolor=INK, markersize=5)
         most = max(most, end)
         busy = "" if pd.isna(row["busy_share"]) else f", {percent(row['busy_share'])} busy"
         text = f"{number(row['total_us'])} µs{busy}"
@@ -62,7 +70,9 @@ def plot_director_bytes(tables: Tables) -> Figure:
     if table.empty:
         why = "No done case has byte counts of the director."
         return nothing_to_show("Bytes through the director per request", why)
-    note = f"On the wire, headers included. {conditions(tables)}."
+    trials = _without_direct(named(tables, df_trials(tables)))
+    dots = "Dot: one block. " if len(trials) > len(table) else ""
+    note = f"On the wire, headers included. {dots}{conditions(tables)}."
     if scales(tables):
         shown = Shown(
             value="out_bytes",
@@ -71,20 +81,21 @@ def plot_director_bytes(tables: Tables) -> Figure:
             reference="client_bytes",
             reference_label="to the client",
         )
-        trials = _without_direct(named(tables, df_trials(tables)))
         return level_figure(tables, table, trials, bytes_finding(tables), note, shown)
     figure = new_figure(bytes_finding(tables), note, 0.5 + 0.85 * len(table))
     axes, series = figure.subplots(), all_series(tables)
     for y, (_, row) in enumerate(table.iterrows()):
         colour = series[row["series"]].colour
-        bars: tuple[tuple[str, float, dict[str, Any]], ...] = (
-            ("into the director", row["in_bytes"], {"color": colour, "alpha": 0.55}),
-            ("out of it", row["out_bytes"], {"color": colour}),
-            ("to the client", row["client_bytes"], {"facecolor": "none", "edgecolor": INK}),
+        bars: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
+            ("into the director", "director_in_bytes", row["in_bytes"], {"color": colour, "alpha": 0.55}),
+            ("out of it", "director_out_bytes", row["out_bytes"], {"color": colour}),
+            ("to the client", "client_bytes", row["client_bytes"], {"facecolor": "none", "edgecolor": INK}),
         )
-        for at, (name, value, look) in zip((y - 0.27, y, y + 0.27), bars, strict=True):
+        for at, (name, column, value, look) in zip((y - 0.27, y, y + 0.27), bars, strict=True):
             if pd.notna(value):
                 axes.barh(at, value, height=0.22, **look)
+                blocks = trials.loc[trials["series"] == row["series"], column].dropna()
+                axes.plot(blocks, [at] * len(blocks), "o", color="white", markeredgecolor=INK, markersize=3.5)
                 text = f"{number(value)} B {name}"
                 axes.annotate(text, (value, at), xytext=(6, 0), textcoords="offset points", va="center")
     _rows(axes, list(table["series"]), 1.5 * table[["in_bytes", "out_bytes", "client_bytes"]].max().max())

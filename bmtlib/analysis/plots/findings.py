@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import pandas as pd
 
 from bmtlib.analysis.compare import (
@@ -24,6 +26,25 @@ from bmtlib.analysis.naming import (
     wait_text,
 )
 from bmtlib.analysis.tables import Tables
+
+_NAMED = 4  # arms with settings of their own that a heading has room for
+
+
+def by_series(found: Mapping[str, float], text: Callable[[float], str]) -> str:
+    """A figure of each series; where they are many, of each arm, from the lowest to the highest of its settings.
+
+    >>> by_series({"proxy": 1.0, "l2dsr": 0.5}, str)
+    'proxy 1.0, l2dsr 0.5'
+    >>> by_series({**{f"proxy, {n} threads": n / 10 for n in (1, 2, 4, 8)}, "l2dsr": 0.5}, str)
+    'proxy 0.1–0.8, l2dsr 0.5'
+    """
+    if len(found) <= _NAMED:
+        return ", ".join(f"{in_sentence(series)} {text(value)}" for series, value in found.items())
+    arms: dict[str, list[float]] = {}
+    for series, value in found.items():
+        arms.setdefault(series.partition(", ")[0], []).append(value)
+    each = {arm: dict.fromkeys(text(end) for end in (min(values), max(values))) for arm, values in arms.items()}
+    return ", ".join(f"{arm} {'–'.join(ends)}" for arm, ends in each.items())
 
 
 def pair_text(tables: Tables, row: pd.Series) -> tuple[str, str]:
@@ -76,6 +97,8 @@ def bytes_finding(tables: Tables) -> str:
     table = table[(table["kind"] != "direct") & table["out_per_client_byte"].notna()]
     if table.empty:
         return "Bytes through the director per request"
+    if table["series"].nunique() > _NAMED:
+        table = table.assign(series=table["arm"])
     parts = []
     for series, group in table.groupby("series", sort=False):
         values = sorted(
@@ -92,8 +115,9 @@ def waits_finding(tables: Tables) -> str:
         return "What clients waited"
     if scales(tables):
         return f"What clients waited in {_loop(tables)}: percentiles over all requests"
-    parts = [f"{in_sentence(row['series'])} {wait_text(tables, row['p99_ms'])}" for _, row in table.iterrows()]
-    return f"In {_loop(tables)}, 99 of 100 requests were answered within: {', '.join(parts)}"
+    waits = dict(zip(table["series"], table["p99_ms"], strict=True))
+    found = by_series(waits, lambda wait_ms: wait_text(tables, wait_ms))
+    return f"In {_loop(tables)}, 99 of 100 requests were answered within: {found}"
 
 
 def _loop(tables: Tables) -> str:
@@ -105,8 +129,8 @@ def busy_finding(tables: Tables) -> str:
     table = named(tables, df_director_cpu(tables)).dropna(subset="busy_share")
     if table.empty or table["scale"].nunique() > 1:
         return "What the CPUs did while the load ran"
-    parts = [f"{in_sentence(row['series'])} {percent(row['busy_share'])}" for _, row in table.iterrows()]
-    return f"The director's CPUs were busy: {', '.join(parts)}"
+    shares = dict(zip(table["series"], table["busy_share"], strict=True))
+    return f"The director's CPUs were busy: {by_series(shares, percent)}"
 
 
 def softirq_finding(tables: Tables) -> str:
@@ -117,8 +141,8 @@ def softirq_finding(tables: Tables) -> str:
     if table.empty or table["scale"].nunique() > 1:
         return "Softirqs and interrupts per request, by CPU"
     sums = table.groupby("series", sort=False)["per_request"].sum()
-    parts = [f"{in_sentence(str(series))} {number(value)}" for series, value in sums.items()]
-    return f"Receive softirqs on the director's CPUs per request: {', '.join(parts)}"
+    found = by_series({str(series): float(value) for series, value in sums.items()}, number)
+    return f"Receive softirqs on the director's CPUs per request: {found}"
 
 
 def web_share_finding(tables: Tables) -> str:
@@ -126,8 +150,8 @@ def web_share_finding(tables: Tables) -> str:
     table = df_web_share(tables).dropna(subset="share")
     if table.empty:
         return "Connections by web host"
-    low, high = table["share"].min() * 100, table["share"].max() * 100
-    return f"A web host took {low:.1f} to {high:.1f} % of the connections (an equal share: {_fair(table)} %)"
+    ends = dict.fromkeys(f"{100 * end:.1f}" for end in (table["share"].min(), table["share"].max()))
+    return f"A web host took {' to '.join(ends)} % of the connections (an equal share: {_fair(table)} %)"
 
 
 def _fair(table: pd.DataFrame) -> str:

@@ -5,19 +5,33 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu, irq_label
-from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, number, percent
+from bmtlib.analysis.naming import at_largest, conditions, named, number, percent
+from bmtlib.analysis.plots.findings import by_series
 from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import EVENT_COLOURS, INK, QUIET, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import (
+    EVENT_COLOURS,
+    HEAT,
+    INK,
+    QUIET,
+    heat,
+    heat_scale,
+    new_figure,
+    nothing_to_show,
+    row_label,
+    styled,
+)
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
+from bmtlib.texts import say
 
 _MOST_IRQS = 10  # rows of a panel
 _MOST_CPUS = 8  # columns; more CPUs are those with the most
-_COLOURS = LinearSegmentedColormap.from_list("often", ["#f2f2f2", "#fdbb84", "#d7301f", "#7f0000"])
 _COUNTED_BY = {"ipvs": "LVS's packets", "softnet": "all packets received"}
 
 
@@ -37,38 +51,37 @@ def plot_irq_over_time(tables: Tables) -> Figure:
     cpus = sorted(table.groupby("cpu")["per_s"].sum().nlargest(_MOST_CPUS).index)
     series = list(table["series"].unique())
     highest = float(table["per_s"].max())
-    note = f"Grey: never. Darker: more often, up to {number(highest)} per second. Mean over blocks.{at}"
+    note = f"Darker: more often. Mean over blocks.{at}"
     figure = new_figure(
-        _irq_finding(table, title), f"{note} {conditions(tables)}.", 0.75 + len(series) * (0.35 + 0.17 * len(labels))
+        _irq_finding(table, title), f"{note} {conditions(tables)}.", 1.35 + len(series) * (0.35 + 0.17 * len(labels))
     )
     grid = figure.subplots(len(series), len(cpus), squeeze=False, sharex=True, sharey=True)
     seconds = int(np.ceil(table["time_s"].max()))
+    # The square root lets the rare ones show without hiding which are frequent.
+    shades = PowerNorm(0.5, 0, highest or 1)
     for y, name in enumerate(series):
         for x, cpu in enumerate(cpus):
             part = table[(table["series"] == name) & (table["cpu"] == cpu)]
-            _draw_heat(grid[y, x], part, labels, seconds, highest)
-        grid[y, 0].set_yticks(range(len(labels)), labels, fontsize=9)
+            _draw_heat(grid[y, x], part, labels, seconds, shades)
+        grid[y, 0].set_yticks([row + 0.5 for row in range(len(labels))], labels, fontsize=9)
         grid[y, 0].set_title(name)
     for x, cpu in enumerate(cpus):
         grid[0, x].set_title(f"CPU {cpu}\n{series[0] if x == 0 else ''}")
         grid[-1, x].set_xlabel("seconds of load")
+    grid[0, 0].xaxis.set_major_locator(MaxNLocator(max(2, 8 // len(cpus)), integer=True))
+    heat_scale(figure, list(grid.flat), ScalarMappable(shades, HEAT), say("interrupts per second"))
     return figure
 
 
-def _draw_heat(axes: Axes, part: pd.DataFrame, labels: list[str], seconds: int, highest: float) -> None:
+def _draw_heat(axes: Axes, part: pd.DataFrame, labels: list[str], seconds: int, shades: Normalize) -> None:
     wide = part.pivot_table(index="label", columns="time_s", values="per_s", aggfunc="sum")
     # In a second that was sampled, what is not there did not come.
     wide = wide.reindex(index=labels).fillna(0).reindex(columns=[second + 0.5 for second in range(seconds)])
-    edges = (np.arange(seconds + 1), np.arange(len(labels) + 1) - 0.5)
-    shade = Normalize(0, highest or 1)
-    # The square root lets the rare ones show without hiding which are frequent.
-    axes.pcolormesh(*edges, np.sqrt(wide.to_numpy("float64") * highest), cmap=_COLOURS, norm=shade, rasterized=False)
-    axes.set_xlim(0, seconds)
-    axes.set_ylim(len(labels) - 0.5, -0.5)
+    heat(axes, wide.to_numpy("float64"), shades)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for line in range(1, len(labels)):
-        axes.axhline(line - 0.5, color="white", linewidth=1.5)
+        axes.axhline(line, color="white", linewidth=1.5)
 
 
 def _natural(label: str) -> list[tuple[int, str]]:
@@ -78,12 +91,16 @@ def _natural(label: str) -> list[tuple[int, str]]:
 
 
 def _irq_finding(table: pd.DataFrame, title: str) -> str:
-    parts = []
+    shares, busiest = {}, set()
     for series, part in table.groupby("series", sort=False):
         sums = part.groupby("cpu")["per_s"].sum()
         if sums.sum() > 0:
-            parts.append(f"{in_sentence(str(series))} {percent(sums.max() / sums.sum())} on CPU {sums.idxmax()}")
-    return f"The director's interrupts: {', '.join(parts)}" if parts else title
+            shares[str(series)] = float(sums.max() / sums.sum())
+            busiest.add(sums.idxmax())
+    if not shares:
+        return title
+    cpu = f"CPU {busiest.pop()}" if len(busiest) == 1 else "its busiest CPU"
+    return f"The director's interrupts on {cpu}: {by_series(shares, percent)}"
 
 
 @styled
@@ -106,7 +123,7 @@ def plot_packets_by_cpu(tables: Tables) -> Figure:
     for axes, source in zip(panels, counted, strict=True):
         _draw_shares(axes, table[table["counted_by"] == source], series, dict(zip(cpus, colours.values(), strict=True)))
         axes.set_title(_COUNTED_BY[source])
-    panels[0].set_yticks(range(len(series)), series)
+    panels[0].set_yticks(range(len(series)), [row_label(name) for name in series])
     panels[0].set_ylim(len(series) - 0.5, -0.5)
     return figure
 
@@ -130,7 +147,5 @@ def _draw_shares(axes: Axes, table: pd.DataFrame, series: list[str], colours: di
 
 def _packets_finding(table: pd.DataFrame, source: str) -> str:
     rows = table[table["counted_by"] == source]
-    parts = [
-        f"{in_sentence(str(name))} {percent(part['share'].max())}" for name, part in rows.groupby("series", sort=False)
-    ]
-    return f"On the busiest CPU, of {_COUNTED_BY[source]}: {', '.join(parts)}"
+    shares = {str(name): float(part["share"].max()) for name, part in rows.groupby("series", sort=False)}
+    return f"On the busiest CPU, of {_COUNTED_BY[source]}: {by_series(shares, percent)}"

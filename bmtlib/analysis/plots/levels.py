@@ -24,8 +24,11 @@ from bmtlib.analysis.plots.style import (
     text_colour,
 )
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
 _PANEL_IN = 3.3
+_MOST_PANELS = 6
+_TICK_IN = 0.62  # what the name of a level needs
 _SCALE_NAMES = {"file_size_bytes": "file size", "concurrency": "concurrency", "offered_per_s": "offered requests/s"}
 _LOG_FROM = 10.0  # ratio of largest to smallest value from which on a linear axis would flatten the small ones
 
@@ -52,6 +55,10 @@ def level_figure(
     """`table` (of a df_x) and `trials` (df_trials), both with the columns of `naming.named`, over the first scale."""
     along = scales(tables)
     parts = list(_parts(table, along))
+    if len(parts) > _MOST_PANELS:
+        kept = np.unique(np.linspace(0, len(parts) - 1, _MOST_PANELS).round().astype(int))
+        note = say("{note} Panels: {shown} of {all} levels.", note=note, shown=len(kept), all=len(parts))
+        parts = [parts[i] for i in kept]
     figure = new_figure(title, note, _PANEL_IN * -(-len(parts) // 2))
     panels = panel_grid(figure, len(parts))
     drawn = []
@@ -61,6 +68,11 @@ def level_figure(
         levels = part[along[0]].nunique()
         room = label_room([text for _, text, _ in labels], len(panels))
         axes.set_xlim(-0.3, -0.3 + (levels - 1 + 0.4) / (1 - room))
+        each = (6.0 if len(panels) == 1 else 2.7) * (1 - room) / levels
+        if each < _TICK_IN:  # no two ticks may run into each other; the last one stays
+            places, names = list(axes.get_xticks()), [text.get_text() for text in axes.get_xticklabels()]
+            step = int(np.ceil(_TICK_IN / each))
+            axes.set_xticks(places[::-step], names[::-step])
         drawn.append((levels - 1, labels))
     lay_out(figure)
     for axes, (end, labels) in zip(panels, drawn, strict=True):

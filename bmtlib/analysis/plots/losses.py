@@ -13,8 +13,9 @@ from bmtlib.analysis.compare import df_drops
 from bmtlib.analysis.drops import LAYERS, LOSSES, SIGNS
 from bmtlib.analysis.naming import conditions, named, short_number
 from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, row_label, styled
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
 _MOST_COLUMNS = 4  # whose names fit side by side
 _SIGNS_SAID = {"interface": "interfaces counted drops", "retransmits": "segments were sent again"}
@@ -22,7 +23,8 @@ _SIGNS_SAID = {"interface": "interfaces counted drops", "retransmits": "segments
 
 @styled
 def plot_drops(tables: Tables) -> Figure:
-    """Losses per million requests: layers from the wire to the program as rows, arms as columns; clean layers stay."""
+    """Losses per million requests: layers from the wire to the program as rows, arms as columns, or the other way round
+    where arms are many; clean layers stay."""
     table = named(tables, df_drops(tables))
     if table.empty:
         return nothing_to_show("Losses by layer", NO_CASE)
@@ -30,31 +32,48 @@ def plot_drops(tables: Tables) -> Figure:
     rows = [row for layer in LAYERS for row in _rows_of(table[table["layer"] == layer], layer)]
     which = "at the level with the most" if table["scale"].nunique() > 1 else ""
     note = f"Per million requests{which and f', {which}'}. {conditions(tables)}."
-    figure = new_figure(_finding(table), note, (1.2 if len(columns) > _MOST_COLUMNS else 0.55) + 0.34 * len(rows))
+    if len(columns) > _MOST_COLUMNS:
+        return _arms_down(table, columns, rows, note)
+    figure = new_figure(_finding(table), note, 0.55 + 0.34 * len(rows))
     axes = figure.subplots()
     for y, (_, part) in enumerate(rows):
         for x, series in enumerate(columns):
-            size = 9 if len(columns) > _MOST_COLUMNS else 9.5
-            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max(), size)
+            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max(), "not measured")
+    _cells(axes, columns, [name for name, _ in rows], {})
+    return figure
+
+
+def _arms_down(table: pd.DataFrame, series: list[str], layers: list[tuple[str, pd.DataFrame]], note: str) -> Figure:
+    """Arms as rows and layers as columns, where names of arms do not fit side by side."""
+    note = say("{note} –: not measured.", note=note)
+    figure = new_figure(_finding(table), note, 1.4 + 0.36 * len(series))
+    axes = figure.subplots()
+    for x, (_, part) in enumerate(layers):
+        for y, name in enumerate(series):
+            _draw_cell(axes, x, y, part.loc[part["series"] == name, "per_million"].max(), "–")
     slanted: dict[str, Any] = {"rotation": 35, "ha": "left", "rotation_mode": "anchor"}
-    axes.set_xticks(range(len(columns)), columns, **(slanted if len(columns) > _MOST_COLUMNS else {}))
+    _cells(axes, [name for name, _ in layers], [row_label(name) for name in series], slanted)
+    return figure
+
+
+def _cells(axes: Axes, columns: list[str], rows: list[str], slanted: dict[str, Any]) -> None:
+    axes.set_xticks(range(len(columns)), columns, **slanted)
     axes.xaxis.tick_top()
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.set_yticks(range(len(rows)), rows)
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return figure
 
 
-def _draw_cell(axes: Axes, x: int, y: int, per_million: float, size: float) -> None:
+def _draw_cell(axes: Axes, x: int, y: int, per_million: float, unknown: str) -> None:
     lost = bool(per_million > 0)
     strength = min(1.0, 0.25 + 0.15 * np.log10(1 + per_million)) if lost else 0.45
     colour = "#D55E00" if lost else FAINT
     axes.fill_between([x - 0.48, x + 0.48], y - 0.44, y + 0.44, color=colour, alpha=strength, linewidth=0)
-    text = "not measured" if np.isnan(per_million) else short_number(per_million)
+    text = unknown if np.isnan(per_million) else short_number(per_million)
     weight = "bold" if lost else "normal"
-    look: dict[str, Any] = {"color": INK if lost else QUIET, "fontweight": weight, "fontsize": size}
+    look: dict[str, Any] = {"color": INK if lost else QUIET, "fontweight": weight, "fontsize": 9.5}
     axes.text(x, y, text, ha="center", va="center", **look)
 
 

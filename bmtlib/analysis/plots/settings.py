@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 from bmtlib.analysis.naming import at_largest, conditions, named, number, ratio_text
 from bmtlib.analysis.plots.load import NO_CASE
 from bmtlib.analysis.plots.series import all_series
-from bmtlib.analysis.plots.style import INK, QUIET, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import INK, QUIET, new_figure, nothing_to_show, row_label, styled
 from bmtlib.analysis.settings import df_setting_trials, df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
 
 _AXES = {
     "requests_per_s": "requests/s",
-    "wait_p99_ms": "99 % waited less than, ms",
-    "lost_per_1000": "lost per 1,000 requests",
+    "wait_p99_ms": "99 % waited\nless than, ms",
+    "lost_per_1000": "lost per\n1,000 requests",
 }
 
 
@@ -55,7 +55,7 @@ def plot_settings(tables: Tables) -> Figure:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(len(series)), series)
+    panels[0].set_yticks(range(len(series)), [row_label(name) for name in series])
     panels[0].set_ylim(len(series) - 0.55, -0.65)
     return figure
 

@@ -14,8 +14,10 @@ from itertools import pairwise
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -31,6 +33,8 @@ CPU_COLOURS = {
     "steal": "#999999",
 }
 EVENT_COLOURS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#999999")
+# Of heat maps: one hue, lighter to darker, which no kind of colour blindness takes away.
+HEAT = LinearSegmentedColormap.from_list("heat", ["#f7f7f7", "#fdbb84", "#d7301f", "#7f0000"])
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -113,12 +117,45 @@ def lay_out(figure: Figure) -> None:
         figure.set_layout_engine("none")
 
 
-def panel_grid(figure: Figure, count: int) -> list[Axes]:
+def panel_grid(figure: Figure, count: int, abreast: int = 2) -> list[Axes]:
     """`count` axes, two abreast."""
-    grid = list(figure.subplots(-(-count // 2), min(2, count), squeeze=False).flat)
+    grid = list(figure.subplots(-(-count // abreast), min(abreast, count), squeeze=False).flat)
     for axes in grid[count:]:
         axes.set_visible(False)
     return grid[:count]
+
+
+def panel_title(axes: Axes, name: str, abreast: int) -> None:
+    """The name of a panel, in lines that do not run into the panel beside it."""
+    axes.set_title("\n".join(textwrap.wrap(name, {1: 70, 2: 31}.get(abreast, 19), break_on_hyphens=False)))
+
+
+def row_label(name: str, width: int = 24) -> str:
+    """The name of a row, in lines that leave room for what it is the name of.
+
+    >>> row_label("proxy, 2 threads, recommended tuning")
+    'proxy, 2 threads,\\nrecommended tuning'
+    """
+    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False))
+
+
+def heat(axes: Axes, values: np.ndarray, shades: Normalize) -> None:
+    """Cells of 1 x 1 from the upper left corner on; those that are missing show the ground. An image within the SVG: as
+    many paths would be megabytes."""
+    rows, columns = values.shape
+    look: Any = {"aspect": "auto", "interpolation": "none", "extent": (0, columns, rows, 0)}
+    axes.imshow(np.ma.masked_invalid(values), cmap=HEAT, norm=shades, **look)
+
+
+def heat_scale(figure: Figure, panels: Sequence[Axes], shades: ScalarMappable, unit: str) -> None:
+    """A bar below the panels of a heat map that says which colour is how much."""
+    bar = figure.colorbar(shades, ax=panels, location="bottom", shrink=0.5, aspect=40, pad=0.02, label=unit)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.ax.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    bar.minorticks_off()
+    bar.ax.tick_params(color=QUIET)
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -142,6 +179,15 @@ def shade(colour: str, place: int, count: int) -> Colour:
     return _mix(to_rgb(colour), (1.0, 1.0, 1.0) if towards > 0 else (0.0, 0.0, 0.0), abs(towards))
 
 
+def beside(y: float, count: int) -> list[float]:
+    """Heights for `count` dots of a row, a little apart, so that equal ones do not hide each other.
+
+    >>> beside(1.0, 3), beside(1.0, 1)
+    ([0.9, 1.0, 1.1], [1.0])
+    """
+    return [round(y + 0.1 * (2 * i / (count - 1) - 1), 6) if count > 1 else y for i in range(count)]
+
+
 def text_colour(colour: Colour) -> Colour:
     """A colour dark enough for letters on white."""
     brightness = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
@@ -159,8 +205,9 @@ def label_ends(axes: Axes, x: float, labels: Sequence[Label]) -> None:
     Limits and layout of the axes must be final: overlap is a matter of pixels.
     """
     high = axes.transAxes.transform((0, 1))[1]
-    pixels = [(axes.transData.transform((x, y))[1], text, colour) for y, text, colour in labels]
     gap = 13 / 72 * axes.figure.dpi
+    low = axes.transAxes.transform((0, 0))[1] + gap / 2  # no axis strikes a label out
+    pixels = [(max(low, axes.transData.transform((x, y))[1]), text, colour) for y, text, colour in labels]
     places = spread_apart([pixel for pixel, _, _ in pixels], gap, float(high) - gap / 2)
     for (_, text, colour), place in zip(pixels, places, strict=True):
         y = axes.transData.inverted().transform((0, place))[1]

@@ -11,9 +11,12 @@ from matplotlib.figure import Figure
 from bmtlib.analysis.drops import PLACES, df_lost
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, number
 from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, panel_grid, styled
+from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, panel_grid, panel_title, styled
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
+_NAMED = 4  # arms that the heading has room for
+_MOST_PANELS = 8
 _ROLE_COLOURS = {
     "director": "#D55E00",
     "web": "#009E73",
@@ -47,13 +50,17 @@ def plot_lost_by_layer(tables: Tables) -> Figure:
     clean = [in_sentence(name) for name in table["series"].unique() if name not in series]
     nothing = f" Nothing lost: {', '.join(clean)}." if clean else ""
     note = f"Per 1,000 right answers, all hosts and blocks.{nothing}{at} {conditions(tables)}."
+    whole = lossy.groupby("series")["per_1000"].sum().sort_values(ascending=False)
+    series = [name for name in series if name in whole.index[:_MOST_PANELS]]
+    if len(whole) > len(series):
+        note = say("{note} Not shown, because they lost less: {n}.", note=note, n=len(whole) - len(series))
     rows = -(-len(series) // 2)
     figure = new_figure(_finding(table), note, rows * (0.75 + 0.21 * (len(PLACES) + 1)), roles)
     panels = panel_grid(figure, len(series))
     most = float(table.groupby("series")["per_1000"].sum().max())
     for i, (axes, name) in enumerate(zip(panels, series, strict=True)):
         _draw(axes, table[table["series"] == name], most, labelled=i % 2 == 0)
-        axes.set_title(name)
+        panel_title(axes, name, min(2, len(series)))
     for axes in panels[-2:]:
         axes.set_xlabel("lost per 1,000 requests")
     return figure
@@ -91,7 +98,12 @@ def _finding(table: pd.DataFrame) -> str:
     """The layer that lost the most, of each arm that lost something."""
     sums = table.groupby(["series", "layer"], sort=False)["per_1000"].sum()
     parts = []
-    for series in table["series"].unique():
+    lossy = [str(series) for series in table["series"].unique() if sums[series].max() > 0]
+    if len(lossy) > _NAMED:
+        counts = sums[lossy].groupby("series").idxmax().map(lambda key: key[1]).value_counts()
+        where = ", ".join(say("{layer} ({n})", layer=_SHORT.get(str(layer), layer), n=n) for layer, n in counts.items())
+        return say("Where most was lost, in {n} arms: {where}", n=len(lossy), where=where)
+    for series in lossy:
         mine = sums[series]
         if mine.max() > 0:
             share, where = mine.max() / mine.sum(), str(mine.idxmax())
