@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bmtlib.params.paths import project_root
-from bmtlib.report.execute import execute
+from bmtlib.report.execute import execute, reserve
 from bmtlib.report.freshness import made_of, sign
 from bmtlib.report.page import make_page, page_name
 from bmtlib.rundir import RunDir
@@ -62,7 +62,7 @@ def current_reports(
     folder = RunDir.open(run)
     place = folder.path if out is None else Path(out)
     kept = [folder.path / "notebooks" / f"{name}.ipynb" for name in CLOSER] if out is None else []
-    if not all(path.is_file() for path in kept):
+    if not all(path.is_file() and path.stat().st_size for path in kept):  # empty: its building was broken off
         return None
     digest = made_of(folder)
     pages = [place / page_name(name) for name in languages]
@@ -90,6 +90,8 @@ def _execute(folder: RunDir, place: Path, languages: Sequence[str], closer: Sequ
     wishes: list[_Wish] = [(REPORT, _copy_name(name), {"run": folder.path, "language": name}) for name in languages]
     kept = {"run": folder.path, "figures": figures_folder(folder.path)}
     wishes += [(name, name, kept) for name in closer]
+    for _, copy, _ in wishes:  # the report links to all of them
+        reserve(place / f"{copy}.ipynb")
     sources = project_root() / "notebooks"
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         jobs = [

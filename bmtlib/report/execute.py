@@ -32,15 +32,23 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None
     given = {
         key: os.path.relpath(value, folder) if isinstance(value, Path) else value for key, value in parameters.items()
     }
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        output.write_text("")
-    except OSError as error:
-        raise _cannot_write(output, error) from error
+    reserve(output)
     try:
         _run(notebook, output, given)
     finally:
         _forget_machine(output, notebook.name)
+
+
+def reserve(output: Path) -> None:
+    """Make an empty file where an executed copy will lie: what is made beside it can link to it already.
+
+    Raises MachineError when it cannot be written.
+    """
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("")
+    except OSError as error:
+        raise _cannot_write(output, error) from error
 
 
 def _run(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:

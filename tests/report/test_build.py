@@ -187,6 +187,11 @@ def test_earlier_report_outlives_a_notebook_that_fails(make_run: MakeRun, tmp_pa
     assert (folder.path / "report.html").read_text() == "the earlier one"
 
 
+def test_report_links_to_the_notebooks_made_beside_it(report: Path) -> None:
+    for name in build.CLOSER:
+        assert f'href="notebooks/{name}.ipynb"' in report.read_text()
+
+
 def test_report_is_made_of_its_run_alone(report: Path, tmp_path: Path) -> None:
     """Elsewhere and later the same bytes: no date, no path, no chance."""
     copy = tmp_path / report.parent.name
