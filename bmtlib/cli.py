@@ -292,7 +292,9 @@ def capacity(run: str, rps: float, kib: float, gbit: float, use: float, cpus: in
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def jupyter(arguments: tuple[str, ...]) -> None:
-    """Open JupyterLab on the notebooks. Further arguments are JupyterLab's.
+    """Open JupyterLab at the start page: each question with its notebook, and what the demo answers.
+
+    Further arguments are JupyterLab's.
 
     \b
     Examples:
@@ -302,8 +304,10 @@ def jupyter(arguments: tuple[str, ...]) -> None:
     from bmtlib.params.paths import project_root
 
     root = project_root()
-    first = root / "notebooks" / "20-compare-arms.ipynb"
-    words = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={root}", str(first), *arguments]
+    # Settings of this project alone: those of the user are read after them, and stay where they are.
+    settings = Path(__file__).parent / "templates" / "jupyterlab"
+    words = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={root}", f"--LabApp.app_settings_dir={settings}"]
+    words += ["--LabApp.default_url=/lab/tree/notebooks/README.md", *arguments]
     os.execv(words[0], words)
 
 

@@ -55,12 +55,17 @@ def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
     if left:
         title = f"Settings of the profile '{' and '.join(scenario.tunings)}' that these hosts cannot have"
         console.print(_table(title, ["host", "what", "wanted", "why not"], left))
-    hosts = f"1 director, {scenario.webs} web hosts, {scenario.clients} clients on testbed {plan.testbed.kind}"
-    console.print(Text(f"{hosts}; {_size(plan)}; digest {plan.digest[:12]}"))
+    console.print(Text(f"{hosts(plan)}; {size(plan)}; digest {plan.digest[:12]}"))
     console.print("Nothing was changed.")
 
 
-def _size(plan: Plan) -> str:
+def hosts(plan: Plan) -> str:
+    """How many hosts there are, and of which kind."""
+    scenario = plan.scenario
+    return f"1 director, {scenario.webs} web hosts, {scenario.clients} clients on testbed {plan.testbed.kind}"
+
+
+def size(plan: Plan) -> str:
     """How many cases, and how long they will take."""
     wish = plan.scenario.repetitions
     fewest = [case for case in plan.cases if case.block <= fewest_blocks(wish)]

@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = [
     ROOT / name
     for name in (
-        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md"),
+        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "notebooks/README.md"),
         *("docs/fleet.md", "docs/load-engines.md"),
     )
 ]

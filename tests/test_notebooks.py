@@ -12,6 +12,7 @@ import papermill
 import pytest
 
 from bmtlib.params.paths import project_root
+from bmtlib.report.build import CLOSER, REPORT
 
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("*.ipynb"))
 
@@ -25,16 +26,16 @@ def notebook(request: pytest.FixtureRequest) -> Any:
     return nbformat.read(request.param, as_version=4)
 
 
-def test_there_are_all() -> None:
-    names = [path.stem for path in NOTEBOOKS]
-    assert names == [
-        "10-run-scenario",
-        "20-compare-arms",
-        "40-irq-affinity",
-        "50-capacity-planner",
-        "50-packet-drops",
-        "90-report",
-    ]
+def test_all_that_the_report_wants_are_there() -> None:
+    assert {"10-run-scenario", *CLOSER, REPORT} <= {path.stem for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("name", CLOSER)
+def test_a_question_first_and_what_follows_from_it_last(name: str) -> None:
+    cells = nbformat.read(project_root() / "notebooks" / f"{name}.ipynb", as_version=4).cells
+    assert re.match(r"# [^\n]+\?\n", cells[0].source)
+    assert cells[-2].source.startswith("conclusion(")
+    assert cells[-1].source.startswith("**Next:** ")
 
 
 def test_valid_and_without_output(notebook: Any) -> None:

@@ -1,4 +1,4 @@
-"""From a run folder to its report: notebooks executed side by side, and one page that needs nothing else."""
+"""From a run folder to its report: its notebooks executed side by side, and one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bmtlib.texts import LANGUAGES, check_language
 
 # The notebook that the page is made of; and those for readers who want to look closer, in JupyterLab.
 REPORT = "90-report"
-CLOSER = ("20-compare-arms", "40-irq-affinity", "50-packet-drops")
+CLOSER = ("20-compare-arms", "21-waits", "22-director-cost", "30-irq-and-drops")
 
 _Wish = tuple[str, str, Mapping[str, Path | str]]  # notebook, name of its executed copy, parameters
 

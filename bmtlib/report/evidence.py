@@ -166,8 +166,9 @@ def run_files(folder: RunDir) -> Html:
         "plan.json": "every case, in order",
         "events.jsonl": "every step, with its time",
         "notebooks/20-compare-arms.ipynb": "the comparison, to go on from in JupyterLab",
-        "notebooks/40-irq-affinity.ipynb": "interrupts, packets and CPUs, likewise",
-        "notebooks/50-packet-drops.ipynb": "losses by layer, likewise",
+        "notebooks/21-waits.ipynb": "what clients waited, likewise",
+        "notebooks/22-director-cost.ipynb": "CPU time and bytes per request, likewise",
+        "notebooks/30-irq-and-drops.ipynb": "interrupts, packets, CPUs, and losses by layer, likewise",
     }
     return render(
         "facts", facts={link(folder, name, name): text for name, text in words.items() if (folder.path / name).exists()}

@@ -1,0 +1,114 @@
+"""The run panel as a person meets it: in JupyterLab, in a browser, with a lab of real programs behind it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from browsing import BROWSER
+from jupyterlab import jupyterlab, of_file, run_all
+
+from bmtlib.params.paths import project_root
+from bmtlib.rundir import RunDir
+
+if TYPE_CHECKING:
+    from browsing import Watch
+    from playwright.sync_api import Page
+
+pytestmark = [pytest.mark.lab, *BROWSER]
+
+SHORT = "load.seconds=1 load.warmup_seconds=0 repetitions=1 load.concurrency=20 webs=2 clients=2"
+LONG_MS = 180_000
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of the notebook, which makes short runs, and keeps them in `runs`."""
+    place = tmp_path_factory.mktemp("place")
+    shutil.copy(project_root() / "notebooks" / "10-run-scenario.ipynb", place)
+    path = place / "10-run-scenario.ipynb"
+    notebook = json.loads(path.read_text())
+    given = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    source = "".join(given["source"]).replace('settings = ""', f'settings = "{SHORT}"')
+    given["source"] = source.replace('out = "data"', f'out = "{place / "runs"}"').splitlines(keepends=True)
+    path.write_text(json.dumps(notebook))
+    return place
+
+
+@pytest.fixture(scope="module")
+def address(place: Path) -> Iterator[str]:
+    with jupyterlab(place / "private", root=place) as address:
+        yield of_file(address, "10-run-scenario.ipynb")
+
+
+Visit = Callable[..., "tuple[Page, Watch]"]
+
+
+@pytest.fixture
+def panel(visit: Visit, address: str) -> tuple[Page, Watch]:
+    """The notebook, executed, in a kernel of its own."""
+    page, watch = visit(f"{address}&reset", height=1400)
+    run_all(page)
+    page.get_by_role("button", name="Start").wait_for(timeout=LONG_MS)
+    return page, watch
+
+
+def newest(place: Path) -> RunDir:
+    return RunDir.open(max((place / "runs").iterdir()))
+
+
+def under_load(page: Page) -> None:
+    page.get_by_text("load for").wait_for(timeout=LONG_MS)
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_a_run_to_its_end(panel: tuple[Page, Watch], place: Path) -> None:
+    page, watch = panel
+    assert page.get_by_text("3 cases, about").is_visible()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("Requests per second").first.wait_for(timeout=LONG_MS)
+    page.get_by_text("The run is done.").or_(page.get_by_text("The run has ended.")).wait_for(timeout=LONG_MS)
+    assert newest(place).run_json()["status"] == "done"
+    link = page.locator("a[href*='report.html'], a[data-commandlinker-args*='report.html']").first
+    link.wait_for(timeout=LONG_MS)
+    page.screenshot(path=str(place / "done.png"))
+    watch.assert_quiet()
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_stop(panel: tuple[Page, Watch], place: Path) -> None:
+    page, _ = panel
+    page.get_by_role("button", name="Start").click()
+    under_load(page)
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("The run was stopped.").wait_for(timeout=LONG_MS)
+    assert newest(place).run_json()["status"] == "interrupted"
+    assert page.get_by_role("button", name="Start").is_enabled()
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_interrupting_the_kernel_ends_the_run_in_good_order(panel: tuple[Page, Watch], place: Path) -> None:
+    page, _ = panel
+    page.get_by_role("button", name="Start").click()
+    under_load(page)
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Interrupt Kernel").click()
+    page.get_by_text("The run was stopped.").wait_for(timeout=LONG_MS)
+    assert newest(place).run_json()["status"] == "interrupted"
+
+
+@pytest.mark.usefixtures("no_leftovers")
+def test_restarting_the_kernel_ends_the_run_in_good_order(panel: tuple[Page, Watch], place: Path) -> None:
+    page, _ = panel
+    page.get_by_role("button", name="Start").click()
+    under_load(page)
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_role("menuitem", name="Restart Kernel…", exact=True).click()
+    page.get_by_role("button", name="Restart").click()
+    found = newest(place)
+    with found.held(wait_s=60):
+        assert found.run_json()["status"] == "interrupted"
