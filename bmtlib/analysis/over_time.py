@@ -1,7 +1,7 @@
 """How the load went while it ran: answers per second, waits, and the director's connections, second by second.
 
 Only the first seconds and the last of a load may differ from the rest; a longer change within it says that the case was
-not in a steady state, and that its mean stands for nothing.
+not in a steady state, and that its mean stands for nothing. Loads of fewer than three seconds are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once, percentiles_of, summarised, with_keys
 from bmtlib.stats import estimate
 
+_LEAST_S = 3.0  # a load that is shorter has no course to speak of
 _SHORT_S = 0.5  # a second of which less lies within the load would show chance as change
 _BEYOND = 10  # a percentile with fewer requests beyond it is a guess
 _PERCENTS = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0}
@@ -31,7 +32,7 @@ def df_rate_over_time(tables: Tables) -> pd.DataFrame:
     ab tells the second in which a request began, so a sudden change is blurred over one second. None of wrk, which
     tells of no request when it was.
     """
-    seconds = tables.requests_time[tables.requests_time["span_s"] >= _SHORT_S]
+    seconds = _whole(tables, tables.requests_time)
     seconds = seconds.assign(time_s=np.ceil(seconds["time_s"]) - 0.5, per_s=seconds["requests"] / seconds["span_s"])
 
     def rows(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -57,7 +58,7 @@ def df_waits_over_time(tables: Tables) -> pd.DataFrame:
     p90_ms, p99_ms, max_ms: as in `df_waits`, up to 3.1 % too long; missing where fewer than ten requests are beyond
     With ab, which writes whole seconds of the clock, the second is the more probable of two.
     """
-    seconds = tables.waits_time[tables.waits_time["span_s"] >= _SHORT_S]
+    seconds = _whole(tables, tables.waits_time)
     seconds = seconds.assign(time_s=np.ceil(seconds["time_s"]) - 0.5, wait_ms=seconds["wait_us"] / 1000)
 
     def rows(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
@@ -69,6 +70,16 @@ def df_waits_over_time(tables: Tables) -> pd.DataFrame:
     figures = dict.fromkeys((*_PERCENTS, "max_ms"), "float64")
     types = {"block": "Int64", "time_s": "float64", "requests": "int64", **figures}
     return summarised(tables, with_keys(tables, seconds), rows, types)
+
+
+def _long(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
+    cases = tables.cases.loc[tables.cases["window_s"] >= _LEAST_S, "case"]
+    return table[table["case"].isin(cases)]
+
+
+def _whole(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
+    """Seconds of loads that are long enough, without a last one of which little is left."""
+    return _long(tables, table[table["span_s"] >= _SHORT_S])
 
 
 def _percentiles(part: pd.DataFrame) -> dict[str, Any]:
@@ -98,7 +109,7 @@ def df_connections_over_time(tables: Tables) -> pd.DataFrame:
     yet accepted by the proxy), timewait (closed, and kept for a minute: those of earlier cases too); connections
     Under the arms of LVS clients have none with the director: it only passes packets on.
     """
-    long = tables.director_sockets.melt(
+    long = _long(tables, tables.director_sockets).melt(
         id_vars=["case", "time_s"], value_vars=list(STATES), var_name="state", value_name="connections"
     )
 

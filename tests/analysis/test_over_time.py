@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from bmtlib.analysis.over_time import df_connections_over_time, df_rate_over_time, df_waits_over_time
 from bmtlib.analysis.raw import Raw
 from bmtlib.analysis.read_waits import wait_rows
-from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.rundir import RunDir
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -141,3 +142,16 @@ def test_connections_are_those_of_the_probes(builder: Any) -> None:
     assert mine["established"].to_list() == [11, 12]
     assert mine["timewait"].to_list() == [100, 200]
     assert list(table["state"].unique()) == ["established", "waiting", "timewait"]
+
+
+def test_a_short_load_has_no_course(builder: Any) -> None:
+    """Of one second there is nothing to see that the mean does not say."""
+    folder = builder()
+    for path in folder.path.glob("cases/*/case.json"):
+        record = json.loads(path.read_text())
+        record |= {"end_epoch_s": record["start_epoch_s"] + 1.0, "window_s": 1.0}
+        path.write_text(json.dumps(record))
+    tables = read_tables(folder)
+    assert not tables.requests_time.empty
+    assert df_rate_over_time(tables).empty
+    assert df_waits_over_time(tables).empty

@@ -24,6 +24,7 @@ from bmtlib.analysis.plots.style import (
     styled,
 )
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
 _MOST_COLUMNS = 3  # arms side by side; more stand below each other
 _MOST_CPUS = 4  # that get a row each; more are shown as the mean of their role
@@ -94,9 +95,14 @@ def plot_irq_softirq(tables: Tables) -> Figure:
         why = NO_CASE if df_trials(tables).empty else "The probes softirqs and interrupts were not taken."
         return nothing_to_show("Softirqs and interrupts per request, by CPU", why)
     table, at = at_largest(table)
-    if table["series"].nunique() > _MOST_COLUMNS:
-        table = table[table["role"] == "director"] if (table["role"] == "director").any() else table
-    if table["cpu"].nunique() > _MOST_CPUS:
+    own = ""
+    if table["series"].nunique() > _MOST_COLUMNS and (table["role"] == "director").any():
+        table, own = table[table["role"] == "director"], say("The director's CPUs only.")
+    one = table["cpu"].nunique() == 1 or table["cpu"].nunique() > _MOST_CPUS
+    if own:
+        names = table[["series", "cpu"]].to_numpy()
+        table = table.assign(row=[series if one else f"{series}, CPU {cpu}" for series, cpu in names])
+    elif table["cpu"].nunique() > _MOST_CPUS:
         table = table.assign(row=[f"{series}, {role}" for series, role in table[["series", "role"]].to_numpy()])
     else:
         names = table[["series", "cpu", "role"]].to_numpy()
@@ -105,8 +111,8 @@ def plot_irq_softirq(tables: Tables) -> Figure:
     rows = [
         row for series in table["series"].unique() for row in ordered.loc[ordered["series"] == series, "row"].unique()
     ]
-    note = f"From before the load to after it, all blocks.{at} {conditions(tables)}."
-    figure = new_figure(softirq_finding(tables), note, 1.1 + 0.34 * len(rows))
+    note = f"From before the load to after it, all blocks. {own}{at} {conditions(tables)}.".replace("  ", " ")
+    figure = new_figure(softirq_finding(tables), note, 1.1 + (0.4 if own else 0.34) * len(rows))
     left, right = figure.subplots(1, 2, sharey=True)
     _draw_events(left, table[table["source"] == "softirq"], rows, "softirqs per request")
     _draw_events(right, table[table["source"] == "irq"], rows, "interrupts per request")

@@ -159,8 +159,10 @@ def _panels(table: pd.DataFrame) -> tuple[list[str], str]:
     series = list(kinds.index)
     if len(series) > _ABREAST:
         series = [name for name in series if kinds[name] != "direct"]
-    left_out = [in_sentence(name) for name in kinds.index if name not in series[:_MOST_PANELS]]
-    return series[:_MOST_PANELS], say("Not shown: {arms}.", arms=", ".join(left_out)) if left_out else ""
+    if len(series) > _MOST_PANELS:  # of each arm some
+        series = [series[i] for i in np.linspace(0, len(series) - 1, _MOST_PANELS).round().astype(int)]
+    left_out = [in_sentence(name) for name in kinds.index if name not in series]
+    return series, say("Not shown: {arms}.", arms=", ".join(left_out)) if left_out else ""
 
 
 def _heat(axes: Axes, values: np.ndarray, shades: Normalize, rows: Sequence[str], *, hatched: bool = True) -> None:

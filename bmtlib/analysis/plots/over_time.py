@@ -32,7 +32,6 @@ from bmtlib.texts import say
 
 _TOGETHER = 4  # arms whose lines can be told apart in one panel
 _MOST_PANELS = 8
-_FEW_SECONDS = 3  # that a block must have, for one of them to be the slow one
 _NAMED = 4  # arms that a heading has room for
 _LINES = {"p50_ms": "50 %", "p90_ms": "90 %", "p99_ms": "99 %"}
 
@@ -57,7 +56,7 @@ def plot_rate_over_time(tables: Tables) -> Figure:
         say("Not shown, because steadier: {n}.", n=left_out) if left_out else "",
     )
     together = len(chosen) <= _TOGETHER
-    figure = new_figure(_rate_finding(table, title), note, 3.2 if together else 0.3 + 1.75 * -(-len(chosen) // 2))
+    figure = new_figure(_rate_finding(table), note, 3.2 if together else 0.3 + 1.75 * -(-len(chosen) // 2))
     panels = [figure.subplots()] * len(chosen) if together else panel_grid(figure, len(chosen))
     looks, drawn, top = all_series(tables), [], 0.0
     for axes, name in zip(panels, chosen, strict=True):
@@ -143,7 +142,7 @@ def _wait_bands(axes: Axes, part: pd.DataFrame, look: Series) -> tuple[float, li
     axes.fill_between(x, pooled["p50_ms"], pooled["p99_ms"], color=look.colour, alpha=0.2, linewidth=0)
     labels: list[Label] = []
     for (column, text), width in zip(_LINES.items(), (2.2, 1.4, 2.2), strict=True):
-        axes.plot(x, pooled[column], color=look.colour, linewidth=width, marker="_" if len(x) == 1 else None)
+        axes.plot(x, pooled[column], color=look.colour, linewidth=width)
         known = pooled[column].dropna()
         if len(known):
             labels.append((float(known.iloc[-1]), text, text_colour(look.colour)))
@@ -192,9 +191,7 @@ def _slowest(table: pd.DataFrame) -> pd.Series:
     return share.groupby("series", sort=False).min()
 
 
-def _rate_finding(table: pd.DataFrame, title: str) -> str:
-    if table.groupby(["series", "block"])["time_s"].nunique().min() < _FEW_SECONDS:
-        return title
+def _rate_finding(table: pd.DataFrame) -> str:
     found = _slowest(table)
     if len(found) > _NAMED:
         return say(
@@ -213,14 +210,14 @@ def _waits_finding(tables: Tables, pooled: pd.DataFrame, title: str) -> str:
         return title
     ends = known.agg(["min", "max"])
     parts = ", ".join(
-        say("{arm} {low} to {high}", arm=in_sentence(str(name)), low=_plain(tables, low), high=wait_text(tables, high))
+        f"{in_sentence(str(name))} {_from_to(wait_text(tables, low), wait_text(tables, high))}"
         for name, (low, high) in zip(ends.index, ends.to_numpy("float64"), strict=True)
     )
     return say("99 of 100 requests were answered within, second by second: {parts}", parts=parts)
 
 
-def _plain(tables: Tables, wait_ms: float) -> str:
-    return wait_text(tables, wait_ms).removesuffix(" ms")
+def _from_to(low: str, high: str) -> str:
+    return high if low == high else say("{low} to {high}", low=low.removesuffix(" ms"), high=high)
 
 
 def _by_ab(tables: Tables) -> bool:
@@ -236,4 +233,4 @@ def _why(tables: Tables) -> str:
         return NO_CASE
     if (tables.cases["load_engine"] == "wrk").all():
         return say("wrk does not tell when a request was made.")
-    return say("No load lasted half a second, or no client kept its requests.")
+    return say("No load lasted three seconds, or no client kept its requests.")

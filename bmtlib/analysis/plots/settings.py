@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -67,8 +69,10 @@ def _draw(axes: Axes, y: int, row: pd.Series, dots: pd.Series, colour: tuple[flo
     axes.plot(dots, [y] * len(dots), "o", color=colour, markersize=4, markeredgecolor="white", markeredgewidth=0.6)
     if np.isfinite(row["value"]):
         axes.plot([row["value"]] * 2, [y - 0.25, y + 0.25], color=colour, linewidth=2.5)
+        # The dashed line of the first setting passes behind the figure.
+        look: Any = {"fontsize": 9, "color": INK, "bbox": {"facecolor": "white", "edgecolor": "none", "pad": 0.6}}
         text = f"{row['value']:,.0f}" if row["value"] >= 10 else number(row["value"])
-        axes.annotate(text, (row["value"], y - 0.27), ha="center", va="bottom", fontsize=9, color=INK)
+        axes.annotate(text, (row["value"], y - 0.27), ha="center", va="bottom", **look)
     else:
         axes.text(0.02, y, "not measured", transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=9)
 

@@ -127,7 +127,7 @@ def panel_grid(figure: Figure, count: int, abreast: int = 2) -> list[Axes]:
 
 def panel_title(axes: Axes, name: str, abreast: int) -> None:
     """The name of a panel, in lines that do not run into the panel beside it."""
-    axes.set_title("\n".join(textwrap.wrap(name, {1: 70, 2: 31}.get(abreast, 19), break_on_hyphens=False)))
+    axes.set_title(row_label(name, {1: 70, 2: 31}.get(abreast, 19)))
 
 
 def row_label(name: str, width: int = 24) -> str:
@@ -136,7 +136,13 @@ def row_label(name: str, width: int = 24) -> str:
     >>> row_label("proxy, 2 threads, recommended tuning")
     'proxy, 2 threads,\\nrecommended tuning'
     """
-    return "\n".join(textwrap.wrap(name, width, break_on_hyphens=False))
+    lines: list[str] = []
+    for part in name.replace(", ", ",\n").split("\n"):
+        if lines and len(f"{lines[-1]} {part}") <= width:
+            lines[-1] += f" {part}"
+        else:
+            lines += textwrap.wrap(part, width, break_on_hyphens=False)
+    return "\n".join(lines)
 
 
 def heat(axes: Axes, values: np.ndarray, shades: Normalize) -> None:
