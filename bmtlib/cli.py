@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from bmtlib import __version__
+from bmtlib.cli_claims import claims
 from bmtlib.cli_fleet import apply, lint, rollback, verify
 from bmtlib.cli_lab import lab
 from bmtlib.cli_options import BREAK_LOCK, LANGUAGE, SET, TESTBED, Verbs, scenario_names
@@ -175,7 +176,7 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
         show_plan(loaded.plan, steps)
 
 
-for verb in (apply, verify, rollback, lint, lab):
+for verb in (apply, verify, rollback, lint, lab, claims):
     main.add_command(verb)
 
 

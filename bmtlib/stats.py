@@ -29,6 +29,7 @@ LEVEL = 0.95
 FEWEST_BLOCKS = 3  # below it an interval would be a guess
 _RESAMPLES = 4000
 _SEED = 2022
+_MOST_BLOCKS = 1000
 
 Verdict = Literal["higher", "lower", "undecided"]
 Direction = Literal["rising", "falling", "none shown", "too few"]
@@ -181,6 +182,27 @@ def verdict(ratio: Estimate) -> Verdict:
     if ratio.high < 1:
         return "lower"
     return "undecided"
+
+
+def blocks_needed(found: Estimate, limit: float) -> int | None:
+    """About how many blocks would part `found` from `limit`, if they scatter as those measured do.
+
+    The half width of Student's interval shrinks with the root of n (of logarithms where the interval is above zero).
+    None when there is no interval, or when more than a thousand would be needed: it lies at the limit.
+
+    >>> wide = estimate([1.0, 1.2, 1.4])
+    >>> blocks_needed(wide, 1.0), blocks_needed(wide, 1.15), blocks_needed(wide, 1.2)
+    (6, 66, None)
+    """
+    if found.n < FEWEST_BLOCKS or not np.isfinite([found.low, found.high]).all():
+        return None
+    ends = np.array([found.low, found.median, found.high, limit])
+    low, middle, high, aim = np.log(ends) if (ends > 0).all() else ends
+    # By the wider half: the interval is not always even around the median.
+    scatter = max(high - middle, middle - low) * np.sqrt(found.n) / stdtrit(found.n - 1, (1 + LEVEL) / 2)
+    counts = np.arange(found.n + 1, _MOST_BLOCKS + 1)
+    enough = stdtrit(counts - 1, (1 + LEVEL) / 2) * scatter / np.sqrt(counts) < abs(middle - aim)
+    return int(counts[enough][0]) if enough.any() else None
 
 
 def bootstrap_interval(values: Values) -> tuple[float, float]:

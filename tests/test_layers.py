@@ -46,6 +46,7 @@ LAYERS = {
     "bmtlib.batch": "top",
     "bmtlib.check_testbed": "top",
     "bmtlib.cli": "top",
+    "bmtlib.cli_claims": "top",
     "bmtlib.cli_fleet": "top",
     "bmtlib.cli_lab": "top",
     "bmtlib.cli_options": "top",
@@ -56,6 +57,7 @@ LAYERS = {
     "bmtlib.run": "top",
     "bmtlib.show": "top",
     "bmtlib.show_capacity": "top",
+    "bmtlib.show_claims": "top",
     "bmtlib.show_fleet": "top",
     "bmtlib.show_lint": "top",
 }

@@ -1,4 +1,4 @@
-"""The answer in words, composed from the tables: never more than their intervals carry.
+"""The answer in words, composed from verdicts: never more than their intervals carry.
 
 Every sentence is made from figures of this run; none is written beforehand. `limits` says what the run cannot show.
 """
@@ -10,24 +10,20 @@ from typing import Any
 
 import pandas as pd
 
-from bmtlib.analysis.compare import df_cpu_busy, df_ratio, df_throughput
+from bmtlib.analysis import caveats
+from bmtlib.analysis.caveats import levels_of
+from bmtlib.analysis.compare import HOLDS_ONE, df_ratio, df_throughput
 from bmtlib.analysis.costs import separable
 from bmtlib.analysis.diagnose import limit_sentence
-from bmtlib.analysis.drift import drift_sentence, strong_drift
 from bmtlib.analysis.knee import knee_sentences
 from bmtlib.analysis.limits import limits
-from bmtlib.analysis.naming import level, loop, number, percent, ratio_text
+from bmtlib.analysis.naming import blocks_text, level, loop, number, ratio_text
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.trials import done, keys
-from bmtlib.analysis.used import df_used
+from bmtlib.analysis.trials import done
 from bmtlib.stats import FEWEST_BLOCKS
 from bmtlib.texts import say
 
 __all__ = ["Answer", "answer", "limits"]
-
-FULL = 0.9  # a CPU that is busy for longer than this share has nothing left to give
-_MOST_NAMED = 4  # arms and levels of which blocks are left out
-NEAR = 0.9  # of the direct arm's rate: the arm hardly costs anything in throughput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +33,24 @@ class Answer:
     verdict: higher, lower or undecided, of requests/s (of an open loop: of the wait's 99th percentile), when it is the
         same for all pairs and levels; "mixed" when it is not; "none" when there is nothing to compare, or when a knee
         was searched
-    sentences: what was found; `str(answer)` joins them
-    numbers: the rows of df_ratio that the sentences are made of
+    lead: who is ahead, in a sentence per pair of arms, by the verdicts alone; empty when the verdict is "none"
+    faster: by how much, and how sure; costs: what it cost the director; limited: the bottleneck; beside: what a reader
+        has to know as well
+    numbers: the rows of df_ratio that all this is made of
     """
 
     verdict: str
-    sentences: tuple[str, ...]
+    faster: tuple[str, ...]
     numbers: pd.DataFrame
+    lead: str = ""
+    costs: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All of it but the lead, which says it once more."""
+        return (*self.faster, *self.costs, *self.limited, *self.beside)
 
     def __str__(self) -> str:
         return " ".join(self.sentences)
@@ -53,31 +60,37 @@ def answer(tables: Tables) -> Answer:
     """What the run says about its arms, and what limited it."""
     ratios = df_ratio(tables)
     ratios = ratios[ratios["n"] > 0]
+    where, limited = caveats.testbed(tables), tuple(filter(None, [limit_sentence(tables)]))
     if found := knee_sentences(tables):
         # Cases of a search lie at levels of their own choice: their rates say nothing more.
-        return Answer(verdict="none", sentences=(*found, _fidelity(tables)), numbers=ratios.iloc[:0])
+        return Answer(verdict="none", faster=tuple(found), beside=(where,), numbers=ratios.iloc[:0])
     if ratios.empty:
-        return Answer(verdict="none", sentences=_nothing(tables), numbers=ratios)
-    sentences = []
+        return Answer(verdict="none", faster=_nothing(tables), numbers=ratios)
     # In an open loop all arms are asked alike, and what they answer per second says nothing as long as they bear it.
     waits = loop(tables) == "open" and (ratios["measure"] == "wait_p99_ms").any()
     measure = "wait_p99_ms" if waits else "requests_per_s"
+    leads, faster, costs = [], [], []
     for _, pair in ratios.groupby(["arm", "against"], sort=False):
         asked = pair[pair["measure"] == measure]
         if len(asked):
-            sentences.append(_waits(tables, asked) if waits else _throughput(tables, asked))
-        sentences += _costs(tables, pair)
+            leads.append(_sooner(asked) if waits else _faster(asked))
+            faster.append(_waits(tables, asked) if waits else _throughput(tables, asked))
+        costs += _costs(tables, pair)
     verdicts = set(ratios.loc[ratios["measure"] == measure, "verdict"])
+    beside = (
+        *caveats.left_out(tables),
+        *caveats.drift(tables),
+        *caveats.busy(tables),
+        *caveats.near_direct(tables),
+        where,
+    )
     return Answer(
         verdict=verdicts.pop() if len(verdicts) == 1 else "mixed",
-        sentences=(
-            *sentences,
-            *_left_out(tables),
-            *_drift(tables),
-            *_limit(tables),
-            *_what_limited(tables),
-            _fidelity(tables),
-        ),
+        lead=" ".join(leads),
+        faster=tuple(faster),
+        costs=tuple(costs),
+        limited=limited,
+        beside=beside,
         numbers=ratios.reset_index(drop=True),
     )
 
@@ -85,55 +98,84 @@ def answer(tables: Tables) -> Answer:
 def _nothing(tables: Tables) -> tuple[str, ...]:
     table = df_throughput(tables)
     if table.empty:
-        total, words = len(tables.cases), tables.cases["status"].value_counts().items()
-        return (
-            f"There is no answer: of {total} cases none is done ({', '.join(f'{n} {word}' for word, n in words)}).",
-        )
+        states = ", ".join(f"{n} {word}" for word, n in tables.cases["status"].value_counts().items())
+        total = len(tables.cases)
+        return (say("There is no answer: of {total} cases none is done ({states}).", total=total, states=states),)
     if table["arm"].nunique() > 1:
-        return ("There is no answer: in no block are two of the arms to compare both done.", *_left_out(tables))
-    parts = [
-        f"{number(row['requests_per_s'])} requests/s{f' at {at}' if (at := _level(tables, row)) else ''}"
-        for _, row in table.iterrows()
-    ]
-    only = f"Only {_arm(table.iloc[0]['arm'], table.iloc[0]['engine'])} was measured: {', '.join(parts)}."
-    return (only, *_left_out(tables))
+        none = say("There is no answer: in no block are two of the arms to compare both done.")
+        return (none, *caveats.left_out(tables))
+    rates = []
+    for _, row in table.iterrows():
+        rate, levels = number(row["requests_per_s"]), levels_of(tables, row)
+        if levels:
+            rates.append(say("{rate} requests/s at {levels}", rate=rate, levels=levels))
+        else:
+            rates.append(say("{rate} requests/s", rate=rate))
+    arm = _arm(table.iloc[0]["arm"], table.iloc[0]["engine"])
+    only = say("Only {arm} was measured: {rates}.", arm=arm, rates=", ".join(rates))
+    return (only, *caveats.left_out(tables))
 
 
-def _left_out(tables: Tables) -> list[str]:
-    """Whose blocks were measured and are not used; the worst first, and no more than a reader can bear."""
-    table = df_used(tables)
-    table = table[table["left_out"] > 0].sort_values(["decides", "left_out"], ascending=[True, False], kind="stable")
-    sentences = []
-    for _, row in table.head(_MOST_NAMED).iterrows():
-        name = ", ".join(filter(None, [str(row["arm"]), _level(tables, row)]))
-        means = "; the others are used." if row["decides"] else ": comparisons with it are undecided."
-        sentences.append(f"{name}: {row['why']}{means}")
-    if len(table) > _MOST_NAMED:
-        sentences.append(f"{len(table) - _MOST_NAMED} more have cases that are left out.")
-    return sentences
+def _sides(rows: pd.DataFrame) -> dict[str, Any]:
+    """What the sentences about a pair of arms name."""
+    counts = rows["verdict"].value_counts()
+    return {
+        "arm": rows["arm"].iloc[0],
+        "against": rows["against"].iloc[0],
+        **{word: int(counts.get(word, 0)) for word in ("higher", "lower", "undecided")},
+        "total": len(rows),
+    }
 
 
-def _drift(tables: Tables) -> list[str]:
-    """A drift that is large and more than chance belongs beside the figures."""
-    return [drift_sentence(tables)] if strong_drift(tables) else []
+def _faster(rows: pd.DataFrame) -> str:
+    """Who is ahead by requests/s: the words of the verdict, or how often each verdict was."""
+    words = _sides(rows)
+    if words["undecided"] == words["total"]:
+        return say("Neither {arm} nor {against} is shown to be the faster one.", **words)
+    if words["higher"] == words["total"]:
+        return say("{arm} is faster than {against}.", **words)
+    if words["lower"] == words["total"]:
+        return say("{arm} is slower than {against}.", **words)
+    return say(
+        "{arm} against {against}, by level: faster at {higher}, slower at {lower}, undecided at {undecided} of "
+        "{total}.",
+        **words,
+    )
+
+
+def _sooner(rows: pd.DataFrame) -> str:
+    """Who is ahead by the 99th percentile of the wait."""
+    words = _sides(rows)
+    if words["undecided"] == words["total"]:
+        return say("Neither {arm} nor {against} is shown to answer sooner.", **words)
+    if words["lower"] == words["total"]:
+        return say("{arm} answers sooner than {against}.", **words)
+    if words["higher"] == words["total"]:
+        return say("{arm} answers later than {against}.", **words)
+    return say(
+        "{arm} against {against}, by level: sooner at {lower}, later at {higher}, undecided at {undecided} of {total}.",
+        **words,
+    )
 
 
 def _throughput(tables: Tables, rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    arm, against = _arm(first["arm"], first["engine"]), _arm(first["against"], first["against_engine"])
-    if len(rows) == 1:
-        said = f"{arm} answered {_times(first)} as many requests/s as {against}: {_verdict(first)}."
-        return _conditions(tables) + said
-    return f"{arm} answered {_range(tables, rows)} as many requests/s as {against}: {_counts(rows)}."
+    words = {**_engines(rows), "conditions": _conditions(tables), "times": _times(tables, rows), "rule": _rule(rows)}
+    if len(rows) > 1 or not words["conditions"]:
+        return say("{arm} answered {times} as many requests/s as {against}: {rule}.", **words)
+    return say("At {conditions}, {arm} answered {times} as many requests/s as {against}: {rule}.", **words)
 
 
 def _waits(tables: Tables, rows: pd.DataFrame) -> str:
-    first = rows.iloc[0]
-    arm, against = _arm(first["arm"], first["engine"]), _arm(first["against"], first["against_engine"])
-    many = _range(tables, rows) if len(rows) > 1 else _times(first)
-    rule = _counts(rows) if len(rows) > 1 else _verdict(first)
-    head = "At the same rate of requests" if len(rows) > 1 else _conditions(tables).removesuffix(", ")
-    return f"{head}, the 99th percentile of the wait with {arm} was {many} that with {against}: {rule}."
+    words = {**_engines(rows), "conditions": _conditions(tables), "times": _times(tables, rows), "rule": _rule(rows)}
+    if len(rows) > 1 or not words["conditions"]:
+        return say(
+            "At the same rate of requests, the 99th percentile of the wait with {arm} was {times} that with {against}: "
+            "{rule}.",
+            **words,
+        )
+    return say(
+        "At {conditions}, the 99th percentile of the wait with {arm} was {times} that with {against}: {rule}.", **words
+    )
 
 
 def _costs(tables: Tables, pair: pd.DataFrame) -> list[str]:
@@ -141,138 +183,81 @@ def _costs(tables: Tables, pair: pd.DataFrame) -> list[str]:
     through = pair[(pair["measure"] == "director_bytes") & pair["ratio"].notna()]
     found = []
     if not separable(tables):
-        found.append("What it cost the director in CPU time cannot be told: other hosts share its CPUs.")
-    elif len(cpu) == 1:
-        found.append(f"It cost the director {_times(cpu.iloc[0])} the CPU time per request: {_verdict(cpu.iloc[0])}.")
+        found.append(say("What it cost the director in CPU time cannot be told: other hosts share its CPUs."))
     elif len(cpu):
-        found.append(f"It cost the director {_range(tables, cpu)} the CPU time per request: {_counts(cpu)}.")
-    if len(through) == 1:
-        row = through.iloc[0]
-        found.append(f"It sent {_times(row)} the bytes through the director per request: {_verdict(row)}.")
-    elif len(through):
-        times = _range(tables, through)
-        found.append(f"It sent {times} the bytes through the director per request: {_counts(through)}.")
+        words = {"times": _times(tables, cpu), "rule": _rule(cpu)}
+        found.append(say("It cost the director {times} the CPU time per request: {rule}.", **words))
+    if len(through):
+        words = {"times": _times(tables, through), "rule": _rule(through)}
+        found.append(say("It sent {times} the bytes through the director per request: {rule}.", **words))
     return found
 
 
-def _verdict(row: pd.Series) -> str:
-    """The verdict, with the reason of an undecided one where its interval does not tell it."""
-    if row["verdict"] != "undecided" and row["marked"]:
-        return say("{verdict}, and without marks more so ({marks})", verdict=row["verdict"], marks=row["marked"])
-    told = row["why"] in ("", "the interval holds 1") or row["n"] < FEWEST_BLOCKS
-    return str(row["verdict"]) if told else f"{row['verdict']}, {row['why']}"
+def _engines(rows: pd.DataFrame) -> dict[str, Any]:
+    first = rows.iloc[0]
+    return {
+        "arm": _arm(first["arm"], first["engine"]),
+        "against": _arm(first["against"], first["against_engine"]),
+    }
 
 
-def _times(row: pd.Series) -> str:
-    """A ratio with its interval and the number of blocks."""
-    blocks = f"{row['n']} block{'' if row['n'] == 1 else 's'}"
-    text = ratio_text(row["ratio"], row["low"], row["high"])
-    return f"{text[:-1]}, {blocks}) times" if text.endswith(")") else f"{text} ({blocks}, no interval) times"
-
-
-def _range(tables: Tables, rows: pd.DataFrame) -> str:
-    """Lowest and highest ratio of several levels, and where they were found."""
-    ordered = rows.sort_values("ratio")
-    ends = [f"{ratio_text(row['ratio'])} (at {_level(tables, row)})" for row in (ordered.iloc[0], ordered.iloc[-1])]
-    return f"{ends[0]} to {ends[1]} times"
-
-
-def _counts(rows: pd.DataFrame) -> str:
+def _rule(rows: pd.DataFrame) -> str:
+    """The verdict, with the reason of an undecided one where its interval does not tell it; of several levels how often
+    each was found."""
+    if len(rows) == 1:
+        row = rows.iloc[0]
+        if row["verdict"] != "undecided" and row["marked"]:
+            return say(
+                "{verdict}, and without marks more so ({marks})", verdict=_word(row["verdict"]), marks=row["marked"]
+            )
+        told = row["why"] in ("", HOLDS_ONE) or row["n"] < FEWEST_BLOCKS
+        return _word(row["verdict"]) if told else f"{_word(row['verdict'])}, {row['why']}"
     counts = rows["verdict"].value_counts()
-    words = [f"{word} at {counts[word]}" for word in ("higher", "lower", "undecided") if word in counts]
+    words = [
+        say("{verdict} at {count}", verdict=_word(verdict), count=counts[verdict])
+        for verdict in ("higher", "lower", "undecided")
+        if verdict in counts
+    ]
+    found = {"verdicts": ", ".join(words), "total": len(rows), "n": rows["n"].min()}
     marked = ((rows["verdict"] == "undecided") & (rows["marked"] != "")).sum()
-    by_marks = say("; {count} of the undecided by marks of guards", count=marked) if marked else ""
-    return f"{', '.join(words)} of {len(rows)} levels ({rows['n'].min()} or more blocks each{by_marks})"
+    if marked:
+        return say(
+            "{verdicts} of {total} levels ({n} or more blocks each; {count} of the undecided by marks of guards)",
+            **found,
+            count=marked,
+        )
+    return say("{verdicts} of {total} levels ({n} or more blocks each)", **found)
+
+
+def _word(verdict: str) -> str:
+    return {"higher": say("higher"), "lower": say("lower"), "undecided": say("undecided")}[verdict]
+
+
+def _times(tables: Tables, rows: pd.DataFrame) -> str:
+    """A ratio with its interval and the number of blocks; of several levels the lowest and the highest, and where."""
+    if len(rows) > 1:
+        ordered = rows.sort_values("ratio")
+        ends = [
+            say("{ratio} (at {levels})", ratio=ratio_text(row["ratio"]), levels=levels_of(tables, row))
+            for row in (ordered.iloc[0], ordered.iloc[-1])
+        ]
+        return say("{low} to {high} times", low=ends[0], high=ends[1])
+    row = rows.iloc[0]
+    text, blocks = ratio_text(row["ratio"], row["low"], row["high"]), blocks_text(row["n"])
+    if text.endswith(")"):
+        return say("{ratio}, {blocks}) times", ratio=text[:-1], blocks=blocks)
+    return say("{ratio} ({blocks}, no interval) times", ratio=text, blocks=blocks)
 
 
 def _conditions(tables: Tables) -> str:
-    """What holds for all cases that are compared, at the head of a sentence."""
+    """What holds for all cases that are compared."""
     cases = done(tables)
     values: dict[str, Any] = {}
     for column in ("file_size_bytes", "offered_per_s" if loop(tables) == "open" else "concurrency"):
         if cases[column].nunique() == 1:
             values[column] = cases[column].iloc[0]
-    words = " and ".join(level(column, value) for column, value in values.items())
-    return f"At {words}, " if words else ""
-
-
-def _level(tables: Tables, row: pd.Series) -> str:
-    """All levels of a row."""
-    return ", ".join(level(column, row[column]) for column in tables.factors if pd.notna(row[column]))
+    return say(" and ").join(level(column, value) for column, value in values.items())
 
 
 def _arm(name: str, engine: str) -> str:
-    return name if engine == "none" else f"{name} (engine {engine})"
-
-
-def _limit(tables: Tables) -> list[str]:
-    return list(filter(None, [limit_sentence(tables)]))
-
-
-def _what_limited(tables: Tables) -> list[str]:
-    """Whose CPUs were full, and whether an arm came near to what clients and web hosts can do by themselves."""
-    busy = df_cpu_busy(tables)
-    if not separable(tables) or busy.empty:
-        return []
-    names = keys(tables)
-    director, other = (busy[busy["role"] == role].drop(columns="role") for role in ("director", "other"))
-    both = director.merge(other, on=names, suffixes=("_director", "_other"))
-    both = both[both["kind"] != "direct"]
-    shares = zip(both["busiest_share_director"], both["busiest_share_other"], strict=True)
-    both = both.assign(words=[_WHOSE[mine > FULL, others > FULL] for mine, others in shares])
-    sentences = []
-    for (arm, words), rows in both[both["words"] != ""].groupby(["arm", "words"], sort=False):
-        own, others = _span(rows["busiest_share_director"]), _span(rows["busiest_share_other"])
-        at = _where(tables, rows, both[both["arm"] == arm])
-        sentences.append(f"With {arm}{at} {str(words).format(own=own, others=others)}")
-    return [*sentences, *_near_direct(tables)]
-
-
-# (director's CPUs full, those of clients and web hosts full) -> what that means
-_WHOSE = {
-    (False, True): "the CPUs of clients and web hosts were full ({others} busy) and the director's were not ({own}): "
-    "its requests/s are what they can do, not what the director can.",
-    (
-        True,
-        False,
-    ): "the director was the limit: its CPUs were full ({own} busy), those of the other hosts not ({others}).",
-    (True, True): "the CPUs of the director ({own} busy) and of clients and web hosts ({others}) were full alike.",
-    (False, False): "",
-}
-
-
-def _near_direct(tables: Tables) -> list[str]:
-    table = df_throughput(tables)
-    on = [column for column in tables.factors if column in ("file_size_bytes", "concurrency", "keepalive")]
-    direct = table.loc[table["kind"] == "direct", [*on, "requests_per_s"]]
-    if direct.empty:
-        return []
-    rest = table[table["kind"] != "direct"]
-    both = rest.merge(direct, on=on or None, how="left" if on else "cross", suffixes=("", "_direct"))
-    sentences = []
-    for arm, rows in both.groupby("arm", sort=False):
-        share = rows["requests_per_s"] / rows["requests_per_s_direct"]
-        if (share > NEAR).any():
-            at = _where(tables, rows[share > NEAR], rows)
-            sentences.append(f"{arm}{at} reached {_span(share[share > NEAR])} of the rate without a director.")
-    return sentences
-
-
-def _where(tables: Tables, rows: pd.DataFrame, all_rows: pd.DataFrame) -> str:
-    """Which levels are meant, when it is not all of them."""
-    if len(rows) == len(all_rows):
-        return ""
-    return f" at {'; '.join(_level(tables, row) for _, row in rows.iterrows())}"
-
-
-def _span(shares: pd.Series) -> str:
-    return " to ".join(dict.fromkeys(percent(share) for share in (shares.min(), shares.max())))
-
-
-def _fidelity(tables: Tables) -> str:
-    known = {
-        "namespace": "Measured with all hosts in namespaces of one kernel (fidelity namespace)",
-        "emulated": "Measured with an emulated director (fidelity emulated): ratios hold at best, figures do not",
-    }
-    found = tables.run.get("fidelity")
-    return known.get(found or "", f"Measured with fidelity {found or 'unknown'}") + "."
+    return name if engine == "none" else say("{arm} (engine {engine})", arm=name, engine=engine)

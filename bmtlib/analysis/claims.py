@@ -9,34 +9,41 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from bmtlib.analysis.costs import separable
+from bmtlib.analysis.doubts import after_marks, fewer_left_out, left_out, unable, without_marks
+from bmtlib.analysis.judged import Judged, Verdict, by_interval, few_blocks, more_blocks, sentence, without_interval
 from bmtlib.analysis.metrics import METRICS, About, df_metrics
 from bmtlib.analysis.naming import blocks_text, level, no_interval, number, ratio_text
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
-from bmtlib.analysis.used import against, doubt, used
 from bmtlib.params.claim import Cases, Claim
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
+from bmtlib.texts import say
 
-Verdict = Literal["supported", "not supported", "undecided"]
 FEWEST_FOR_COUNTS = 2
-# What the number of CPUs does not change: shares of the director's packets among the CPUs that it sees.
-_WITHOUT_CPUS = ("ipvs_cpu_share", "packet_cpu_share")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What was seen of a claim: the estimate, the single blocks, and why there are none."""
+    """What was seen of a claim: the estimate, the single blocks and their cases, and why there are none."""
 
     found: Estimate
     blocks: tuple[float, ...]
+    cases: tuple[str, ...]
     missing: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Open:
+    """Why a claim is undecided, and what would decide it. agrees: as in `Judged`."""
+
+    why: str
+    decide: str
+    agrees: bool | None = None
 
 
 @once
@@ -49,7 +56,17 @@ def df_claims(tables: Tables) -> pd.DataFrame:
         and below three blocks; n: blocks
     verdict: supported, not supported, undecided; evidence: a sentence with the figures and the reason
     """
-    rows = [judged(tables, claim) for claim in tables.claims]
+    rows = []
+    for claim in tables.claims:
+        found = judged(tables, claim)
+        words = {"of": words_of(claim.of), "over": words_of(claim.over) if claim.over else ""}
+        rule = {"metric": claim.metric, **words, "is": claim.is_, "limit": claim.limit, "margin": claim.margin}
+        figures = {
+            "estimate": found.found.median,
+            **{name: getattr(found.found, name) for name in ("low", "high", "n")},
+        }
+        said = {"verdict": found.verdict, "evidence": found.evidence, "source": claim.source}
+        rows.append({"claim": claim.text, **rule, **figures, **said})
     types = {
         **dict.fromkeys(("claim", "verdict", "evidence", "metric", "of", "over", "is"), "string"),
         **dict.fromkeys(("limit", "margin", "estimate", "low", "high"), "float64"),
@@ -59,67 +76,50 @@ def df_claims(tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(types)).astype(types)
 
 
-def judged(tables: Tables, claim: Claim) -> dict[str, Any]:
-    """One claim and what the run says of it: a row of `df_claims`."""
+def judged(tables: Tables, claim: Claim) -> Judged:
+    """What a run says of a claim."""
     seen = _look(tables, claim)
-    spoilt, left_out = _left_out(tables, claim)
-    verdict, why = _verdict(claim, seen, _unable(tables, claim) or spoilt)
-    verdict, marked = _marked(tables, claim, seen, verdict)
-    return {
-        "claim": claim.text,
-        "verdict": verdict,
-        "evidence": _evidence(claim, seen, "; ".join(filter(None, [why, marked, left_out]))),
-        "metric": claim.metric,
-        "of": _words(claim.of),
-        "over": _words(claim.over) if claim.over else "",
-        "is": claim.is_,
-        "limit": claim.limit,
-        "margin": claim.margin,
-        "estimate": seen.found.median,
-        "low": seen.found.low,
-        "high": seen.found.high,
-        "n": seen.found.n,
-        "source": claim.source,
-    }
+    sides = [(words_of(cases), _matching(tables.cases, cases)) for cases in (claim.of, claim.over) if cases]
+    spoilt, left = left_out(tables, sides)
+    verdict, undecided = _verdict(claim, seen, _beforehand(tables, claim, seen, spoilt))
+    why = undecided.why if undecided else ""
+    marked = ""
+    if not undecided:
+        verdict, marked = after_marks(tables, verdict, seen.found.median, claim.inside, claim.metric, sides)
+        undecided = _Open(why=marked, decide=without_marks()) if verdict == "undecided" else None
+    counted = METRICS[claim.metric].kind == "count" and claim.over is None
+    return Judged(
+        verdict=verdict,
+        evidence=_evidence(claim, seen, "; ".join(filter(None, [why, marked, left]))),
+        found=seen.found,
+        shown="" if not seen.found.n else _counted(seen) if counted else _shown(claim, seen.found),
+        agrees=undecided.agrees if undecided else None,
+        decide=undecided.decide if undecided else "",
+        metric=claim.metric,
+        cases=seen.cases,
+    )
 
 
-def _left_out(tables: Tables, claim: Claim) -> tuple[str, str]:
-    """Why so many cases are left out that the rest decides nothing; and those that are left out without that."""
-    spoilt: list[str] = []
-    few: list[str] = []
-    for cases in filter(None, (claim.of, claim.over)):
-        found = used(tables, _matching(tables.cases, cases))
-        if found["left_out"]:
-            (few if found["decides"] else spoilt).append(f"{_words(cases)}: {found['why']}")
-    too_many = f"too many cases are left out ({'; '.join(spoilt)})" if spoilt else ""
-    return too_many, f"left out: {'; '.join(few)}" if few else ""
+def rule_text(claim: Claim) -> str:
+    """The rule that decides a claim, in words."""
+    what = METRICS[claim.metric].words
+    cases = f"{words_of(claim.of)} / {words_of(claim.over)}" if claim.over else words_of(claim.of)
+    least, most = (_value(claim, end) for end in claim.inside)
+    if METRICS[claim.metric].kind == "count" and claim.over is None:
+        side = {"above": say("in all blocks above {limit}", limit=f"{claim.limit:,.0f}")}
+        side["below"] = say("in all blocks below {limit}", limit=f"{claim.limit:,.0f}")
+        side["within"] = say("in all blocks within {least} and {most}", least=least, most=most)
+    else:
+        side = {"above": say("the whole 95 % interval above {limit}", limit=least)}
+        side["below"] = say("the whole 95 % interval below {limit}", limit=most)
+        side["within"] = say("the whole 95 % interval within {least} and {most}", least=least, most=most)
+    return say("{what}, {cases}: {side}", what=what, cases=cases, side=side[claim.is_])
 
 
-def _marked(tables: Tables, claim: Claim, seen: _Seen, verdict: Verdict) -> tuple[Verdict, str]:
-    """The verdict after marks of guards have had their say, and what they say."""
-    if verdict == "undecided":
-        return verdict, ""
-    sides = list(filter(None, (claim.of, claim.over)))
-    doubts = [doubt(tables, _matching(tables.cases, cases), claim.metric) for cases in sides]
-    said = "; ".join(f"{_words(cases)}: {it.why}" for cases, it in zip(sides, doubts, strict=True) if it.why)
-    if not said:
-        return verdict, ""
-    if any(against(way, claim.metric, *doubts) for way in _ways(claim, seen, verdict)):
-        return "undecided", said
-    return verdict, f"{said}: without it the verdict would only be plainer"
-
-
-def _ways(claim: Claim, seen: _Seen, verdict: Verdict) -> list[Literal["higher", "lower"]]:
-    """What a verdict says of the value, against the ends of what the claim allows."""
-    least, most = claim.inside
-    if verdict == "not supported":
-        return ["higher" if seen.found.median > most else "lower"]
-    ways: list[Literal["higher", "lower"]] = []
-    if math.isfinite(least):
-        ways.append("higher")
-    if math.isfinite(most):
-        ways.append("lower")
-    return ways
+def words_of(cases: Cases) -> str:
+    """Cases as people name them: "proxy with 2 threads"."""
+    levels = ", ".join(level(FACTOR_COLUMNS[name], value) for name, value in cases.levels.items())
+    return say("{arm} with {levels}", arm=cases.arm, levels=levels) if levels else cases.arm
 
 
 def _look(tables: Tables, claim: Claim) -> _Seen:
@@ -129,19 +129,24 @@ def _look(tables: Tables, claim: Claim) -> _Seen:
     if claim.over is None:
         blocks = _by_block(of[["block"]].assign(value=of[claim.metric]))
         found = spread(blocks) if about.kind == "spread" else estimate(blocks)
-        return _Seen(found=found, blocks=tuple(blocks), missing=missing)
+        return _Seen(found=found, blocks=tuple(blocks), cases=_named(of, claim.metric), missing=missing)
     over = _matching(values, claim.over)
+    cases = _named(of, claim.metric) + _named(over, claim.metric)
     missing = missing or _missing(tables, claim.over, over, claim.metric)
     if about.kind == "spread":
         one, other = (_by_block(part[["block"]].assign(value=part[claim.metric])) for part in (of, over))
-        return _Seen(found=spread_ratio(one, other), blocks=tuple(one), missing=missing)
+        return _Seen(found=spread_ratio(one, other), blocks=tuple(one), cases=cases, missing=missing)
     pairs = _pairs(tables, claim, of, over)
     above, below = (pairs[f"{claim.metric}_{side}"].to_numpy("float64") for side in "xy")
     with np.errstate(divide="ignore", invalid="ignore"):
         blocks = _by_block(pairs[["block"]].assign(value=above / below))
     if not missing and not len(blocks):
-        missing = "in no block are both sides measured and the lower one is not zero"
-    return _Seen(found=paired_ratio(blocks, np.ones(len(blocks))), blocks=tuple(blocks), missing=missing)
+        missing = say("in no block are both sides measured and the lower one is not zero")
+    return _Seen(found=paired_ratio(blocks, np.ones(len(blocks))), blocks=tuple(blocks), cases=cases, missing=missing)
+
+
+def _named(rows: pd.DataFrame, metric: str) -> tuple[str, ...]:
+    return tuple(rows.loc[np.isfinite(rows[metric]), "case"])
 
 
 def _matching(values: pd.DataFrame, cases: Cases) -> pd.DataFrame:
@@ -169,82 +174,85 @@ def _by_block(rows: pd.DataFrame) -> np.ndarray:
 
 def _missing(tables: Tables, cases: Cases, found: pd.DataFrame, metric: str) -> str:
     """Why there is nothing to look at; empty when there is something."""
+    words = words_of(cases)
     if len(found):
-        return "" if found[metric].notna().any() else f"not measured with {_words(cases)}"
+        return "" if found[metric].notna().any() else say("not measured with {cases}", cases=words)
     errors = _matching(tables.cases, cases)["error"].dropna()
-    return f"no case of {_words(cases)} is done" + (f": {errors.iloc[0]}" if len(errors) else "")
+    if len(errors):
+        return say("no case of {cases} is done: {error}", cases=words, error=errors.iloc[0])
+    return say("no case of {cases} is done", cases=words)
 
 
-def _unable(tables: Tables, claim: Claim) -> str:
-    """Why this machine cannot decide the claim, whatever was measured; empty when it can.
-
-    The director's CPU time is its own only on CPUs of its own. And a virtual director may see more CPUs than the
-    machine gives it: then a second one brings it nothing, whatever the arm makes of it.
-    """
-    if claim.metric == "director_cpu_us_per_request" and not separable(tables):
-        return "other hosts share the director's CPUs, so its CPU time cannot be told from theirs"
-    machine = tables.run.get("machine") or {}
-    had = len(machine.get("cpus") or tables.run.get("director_cpus") or [])
-    same_arm = claim.over is not None and claim.over.arm == claim.of.arm
-    if not had or had >= tables.cpus_needed or not same_arm or claim.metric in _WITHOUT_CPUS:
-        return ""
-    return (
-        f"the question needs {tables.cpus_needed} CPUs for the director, and it had {had} "
-        "(testbed.placement.director_cpus gives it more)"
-    )
+def _beforehand(tables: Tables, claim: Claim, seen: _Seen, spoilt: str) -> _Open | None:
+    """Why this run cannot decide the claim, whatever its figures; None when it can."""
+    if seen.missing:
+        return _Open(why=seen.missing, decide=say("a run in which it is measured"))
+    why, decide = unable(tables, claim)
+    if why:
+        return _Open(why=why, decide=decide)
+    return _Open(why=spoilt, decide=fewer_left_out()) if spoilt else None
 
 
-def _verdict(claim: Claim, seen: _Seen, unable: str) -> tuple[Verdict, str]:
-    """The verdict, and why it is undecided. `unable`: why the machine cannot decide it."""
-    if seen.missing or unable:
-        return "undecided", seen.missing or unable
+def _verdict(claim: Claim, seen: _Seen, beforehand: _Open | None) -> tuple[Verdict, _Open | None]:
+    """The verdict, and of an undecided one the reason."""
+    if beforehand:
+        return "undecided", beforehand
     if METRICS[claim.metric].kind == "count" and claim.over is None:
-        return _by_counts(claim, seen.blocks)
+        return _by_counts(claim, seen)
     if seen.found.n < FEWEST_BLOCKS:
-        return "undecided", no_interval(seen.found.n)
+        agrees = without_interval(seen.found, claim.inside)
+        return "undecided", _Open(why=no_interval(seen.found.n), decide=few_blocks(FEWEST_BLOCKS), agrees=agrees)
     low, high = seen.found.low, seen.found.high
     if not (math.isfinite(low) and math.isfinite(high)):
-        return "undecided", "the blocks give no interval"
-    least, most = claim.inside
-    if least < low and high < most:
-        return "supported", ""
-    if high < least or low > most:
-        return "not supported", ""
-    held = [_value(claim, end) for end in claim.inside if low <= end <= high]
-    return "undecided", f"the interval holds {' and '.join(held)}"
+        why = say("the blocks give no interval")
+        return "undecided", _Open(why=why, decide=say("blocks that differ from each other, and from zero"))
+    found = by_interval(seen.found, claim.inside)
+    if found != "undecided":
+        return found, None
+    held = [end for end in claim.inside if low <= end <= high]
+    ends = say(" and ").join(_value(claim, end) for end in held)
+    return found, _Open(why=say("the interval holds {ends}", ends=ends), decide=more_blocks(seen.found, held))
 
 
-def _by_counts(claim: Claim, blocks: tuple[float, ...]) -> tuple[Verdict, str]:
+def _by_counts(claim: Claim, seen: _Seen) -> tuple[Verdict, _Open | None]:
+    blocks = seen.blocks
     if len(blocks) < FEWEST_FOR_COUNTS:
-        return "undecided", f"{blocks_text(len(blocks))} could be chance"
+        why = say("{blocks} could be chance", blocks=blocks_text(len(blocks)))
+        agrees = without_interval(seen.found, claim.inside)
+        return "undecided", _Open(why=why, decide=few_blocks(FEWEST_FOR_COUNTS), agrees=agrees)
     least, most = claim.inside
     hold = sum(least < value < most for value in blocks)
     if hold == len(blocks):
-        return "supported", ""
-    return ("not supported", "") if not hold else ("undecided", f"it holds in {hold} of {len(blocks)} blocks")
+        return "supported", None
+    if not hold:
+        return "not supported", None
+    why = say("it holds in {hold} of {n} blocks", hold=hold, n=len(blocks))
+    return "undecided", _Open(why=why, decide=say("a load under which all blocks agree"))
 
 
 def _evidence(claim: Claim, seen: _Seen, why: str) -> str:
     """The figures that a reader needs to agree, and why they decide nothing when they do not."""
-    about, found = METRICS[claim.metric], seen.found
+    about = METRICS[claim.metric]
     if seen.missing:
-        return _sentence(seen.missing)
+        return sentence(seen.missing)
     if about.kind == "count" and claim.over is None:
-        ends = dict.fromkeys(f"{end:,.0f}" for end in (found.min, found.max))
-        said = f"{about.words}, {_words(claim.of)}: {' to '.join(ends)} per block ({blocks_text(found.n)})"
+        said = f"{about.words}, {words_of(claim.of)}: {_counted(seen)}"
     else:
-        shown = _value(claim, found.median)
-        if math.isfinite(found.low):
-            shown += f" (95\u00a0%: {_value(claim, found.low)}–{_value(claim, found.high)}; {blocks_text(found.n)})"
-        else:
-            shown += f" ({blocks_text(found.n)})"
-        between = f"{_words(claim.of)} / {_words(claim.over)}" if claim.over else _words(claim.of)
-        said = f"{about.words}, {between}: {shown}"
-    return _sentence(f"{said}; {why}" if why else said)
+        between = f"{words_of(claim.of)} / {words_of(claim.over)}" if claim.over else words_of(claim.of)
+        said = f"{about.words}, {between}: {_shown(claim, seen.found)}"
+    return sentence(f"{said}; {why}" if why else said)
 
 
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
+def _counted(seen: _Seen) -> str:
+    ends = say(" to ").join(dict.fromkeys(f"{end:,.0f}" for end in (seen.found.min, seen.found.max)))
+    return say("{counts} per block ({blocks})", counts=ends, blocks=blocks_text(seen.found.n))
+
+
+def _shown(claim: Claim, found: Estimate) -> str:
+    value, blocks = _value(claim, found.median), blocks_text(found.n)
+    if not math.isfinite(found.low):
+        return f"{value} ({blocks})"
+    return f"{value} (95\u00a0%: {_value(claim, found.low)}–{_value(claim, found.high)}; {blocks})"
 
 
 def _value(claim: Claim, value: float) -> str:
@@ -254,9 +262,3 @@ def _value(claim: Claim, value: float) -> str:
     if about.kind == "spread" or claim.metric.endswith("_share"):
         return f"{100 * value:.1f} %"
     return f"{number(value)}{about.unit}"
-
-
-def _words(cases: Cases) -> str:
-    """Cases as people name them: "proxy with 2 threads"."""
-    levels = ", ".join(level(FACTOR_COLUMNS[name], value) for name, value in cases.levels.items())
-    return f"{cases.arm} with {levels}" if levels else cases.arm

@@ -29,13 +29,14 @@ from bmtlib.analysis.drift import df_drift, df_drift_trials
 from bmtlib.analysis.drops import df_drops, df_lost
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
 from bmtlib.analysis.knee import df_knee, df_knees, df_waits_at_knee
+from bmtlib.analysis.ledger import df_ledger
 from bmtlib.analysis.naming import no_interval
 from bmtlib.analysis.over_time import df_connections_over_time, df_rate_over_time, df_waits_over_time
 from bmtlib.analysis.scaling import df_scaling
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.seed_claims import df_seed_claims
 from bmtlib.analysis.seed_form import df_at_director, df_seed_form, df_seed_reference
-from bmtlib.analysis.seed_rows import df_seed_rows
+from bmtlib.analysis.seed_rows import df_seed_rows, df_seed_slope
 from bmtlib.analysis.settings import df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.topology import df_topology
@@ -64,6 +65,7 @@ __all__ = [
     "df_irq_softirq",
     "df_knee",
     "df_knees",
+    "df_ledger",
     "df_limit_by_arm",
     "df_little",
     "df_lost",
@@ -75,6 +77,7 @@ __all__ = [
     "df_seed_form",
     "df_seed_reference",
     "df_seed_rows",
+    "df_seed_slope",
     "df_settings",
     "df_throughput",
     "df_topology",

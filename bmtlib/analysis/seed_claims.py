@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bmtlib.analysis.claims import judged
+from bmtlib.analysis.judged import Judged, all_of, sentence
 from bmtlib.analysis.link_claim import judge_link_claim
 from bmtlib.analysis.metrics import df_metrics
 from bmtlib.analysis.naming import number
-from bmtlib.analysis.seed_rows import Result, placed
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
 from bmtlib.params.claim import Claim
-from bmtlib.stats import FEWEST_BLOCKS, Estimate
+from bmtlib.texts import say
 
-_OF_VERDICT: dict[str, Result] = {
-    "supported": "reproduced",
-    "not supported": "not reproduced",
-    "undecided": "undecided",
-}
 # Testbeds whose director has a network card with rings and interrupts of its own.
 _WITH_CARD = ("emulated", "virtual", "physical")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
-    """What became of a claim, and why."""
-
-    result: Result
-    evidence: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class SeedClaim:
-    """text: what the study says. rule: how it is decided, in words; `judge` does it. needs: the scenario that can."""
+    """text: what the study says. rule: how it is decided, in words; `judge` does it. needs: the scenario that can.
+
+    fidelity: testbeds that can show it, empty: any; lacks: what the others do not have
+    """
 
     text: str
     rule: str
     needs: str
-    judge: Callable[[Tables], Finding]
+    judge: Callable[[Tables], Judged]
+    fidelity: tuple[str, ...] = ()
+    lacks: str = ""
 
 
 @once
@@ -51,41 +42,36 @@ def df_seed_claims(tables: Tables) -> pd.DataFrame:
     """One row per claim of the seed study: claim, result (see data/README.md), evidence, rule, needs."""
     rows = []
     for claim in SEED_CLAIMS:
-        found = claim.judge(tables)
-        evidence = found.evidence
-        if found.result == "not testable here" and claim.needs not in evidence:
-            evidence = f"{evidence.rstrip('.')}. To test it: {claim.needs}."
-        rows.append(
-            {
-                "claim": claim.text,
-                "result": found.result,
-                "evidence": evidence[0].upper() + evidence[1:],
-                "rule": claim.rule,
-                "needs": claim.needs,
-            }
-        )
+        found = judge(tables, claim)
+        own = {"claim": say(claim.text), "rule": say(claim.rule), "needs": say(claim.needs)}
+        rows.append({**own, "result": found.result, "evidence": found.evidence})
     return pd.DataFrame(rows, columns=["claim", "result", "evidence", "rule", "needs"]).astype("string")
 
 
-def _no(why: str) -> Finding:
-    return Finding(result="not testable here", evidence=why)
+def judge(tables: Tables, claim: SeedClaim) -> Judged:
+    """What a run says of a claim of the study; where it cannot test it, the evidence names what could."""
+    if claim.fidelity and tables.run.get("fidelity") not in claim.fidelity:
+        found = _no(say(claim.lacks))
+    else:
+        found = claim.judge(tables)
+    evidence = sentence(found.evidence)
+    if found.verdict != "not testable here":
+        return replace(found, evidence=evidence)
+    needs = say(claim.needs)
+    if needs not in evidence:
+        evidence = say("{why} To test it: {needs}.", why=evidence, needs=needs)
+    return replace(found, evidence=evidence, decide=needs)
 
 
-def _by(tables: Tables, note: str = "", **claim: Any) -> Finding:
-    """The finding of a claim in the form of a scenario's: by the same rule and words."""
-    wish = Claim.model_validate({"text": "of the seed study", **claim})
-    row = judged(tables, wish)
-    result = _OF_VERDICT[row["verdict"]]
-    if not row["n"]:
-        result = "not testable here"
-    elif (
-        row["n"] < FEWEST_BLOCKS
-        and row["verdict"] == "undecided"
-        and "too many cases are left out" not in row["evidence"]
-    ):
-        alone = Estimate(median=row["estimate"], low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=row["n"])
-        result = placed(alone, *wish.inside)
-    return Finding(result=result, evidence=f"{row['evidence']}{' ' if note else ''}{note}")
+def _no(why: str) -> Judged:
+    return Judged(verdict="not testable here", evidence=why)
+
+
+def _by(tables: Tables, note: str = "", **claim: Any) -> Judged:
+    """Judged as a scenario's claim: by the same rule and words. What was not measured is not testable here."""
+    found = judged(tables, Claim.model_validate({"text": "of the seed study", **claim}))
+    said = replace(found, evidence=f"{found.evidence} {note}".rstrip())
+    return said if found.found.n else replace(said, verdict="not testable here", agrees=None)
 
 
 def _arm(tables: Tables, kind: str) -> str | None:
@@ -101,15 +87,15 @@ def _levels(tables: Tables, kind: str, factor: str) -> list[Any]:
     return sorted(found.loc[(found["kind"] == kind) & found[factor].notna(), factor].unique())
 
 
-def _ten_per_cent(tables: Tables) -> Finding:
+def _ten_per_cent(tables: Tables) -> Judged:
     l2dsr, proxy = _arm(tables, "l2dsr"), _arm(tables, "proxy")
     cases = tables.cases
     small = cases[cases["file_size_bytes"] == 5120]
     if not l2dsr or not proxy:
-        return _no("the scenario does not compare l2dsr with a proxy")
+        return _no(say("the scenario does not compare l2dsr with a proxy"))
     mine = small[small["arm"] == proxy]
     if not (mine["threads"] == 1).any() or small[small["arm"] == l2dsr].empty:
-        return _no("there is no case of both arms with 5 KiB and one HAProxy thread")
+        return _no(say("there is no case of both arms with 5 KiB and one HAProxy thread"))
     of: dict[str, Any] = {"arm": l2dsr, "levels": {}}
     over: dict[str, Any] = {"arm": proxy, "levels": {}}
     if "file_size_bytes" in tables.factors:
@@ -118,73 +104,78 @@ def _ten_per_cent(tables: Tables) -> Finding:
         over["levels"]["threads"] = 1
     if "tuning" in tables.factors and (cases["tuning"] == "seed").any():
         of["levels"]["tuning"] = over["levels"]["tuning"] = "seed"
-    note = "" if tables.run.get("engine", {}).get(l2dsr) == "ipvs" else "The engine of l2dsr was not LVS but nftables."
+    notes = []
+    if tables.run.get("engine", {}).get(l2dsr) != "ipvs":
+        notes.append(say("The engine of l2dsr was not LVS but nftables."))
     if tables.run.get("fidelity") == "namespace":
-        note += " Clients and web hosts share this machine, so requests/s show what they leave to the director."
-    return _by(
-        tables, note.strip(), metric="requests_per_s", of=of, over=over, **{"is": "within"}, limit=1.1, margin=0.05
-    )
+        notes.append(
+            say("Clients and web hosts share this machine, so requests/s show what they leave to the director.")
+        )
+    rule: dict[str, Any] = {"is": "within", "limit": 1.1, "margin": 0.05}
+    return _by(tables, " ".join(notes), metric="requests_per_s", of=of, over=over, **rule)
 
 
-def _faster_links(tables: Tables) -> Finding:
-    found = judge_link_claim(tables)
-    return Finding(result=found.verdict, evidence=found.why)
-
-
-def _single_threaded(tables: Tables) -> Finding:
+def _single_threaded(tables: Tables) -> Judged:
     found = df_metrics(tables)
     shares = found[(found["kind"] == "l2dsr") & found["ipvs_cpu_share"].notna()]
     if shares.empty:
-        return _no("there are no counters by CPU of LVS: l2dsr did not run on it, or they were not read")
+        return _no(say("there are no counters by CPU of LVS: l2dsr did not run on it, or they were not read"))
     queues = _levels(tables, "l2dsr", "queues")
     if not queues or queues[-1] < 2:
-        return _no("the director's receive queues were not varied up to two or more")
+        return _no(say("the director's receive queues were not varied up to two or more"))
     of = {"arm": _arm(tables, "l2dsr"), "levels": {"queues": int(queues[-1])}}
     return _by(tables, metric="ipvs_cpu_share", of=of, **{"is": "above"}, limit=0.9)
 
 
-def _ring_drops(tables: Tables) -> Finding:
-    if tables.run.get("fidelity") not in _WITH_CARD:
-        return _no("the director has no network card with a ring here")
+def _ring_drops(tables: Tables) -> Judged:
     found = df_metrics(tables)
     lossy = found[(found["drops_accept"] > 0) & found["drops_nic"].notna()]
     if len(lossy) < 2:
-        return _no("in fewer than two cases listening sockets dropped anything")
+        return _no(say("in fewer than two cases listening sockets dropped anything"))
     ring = int((lossy["drops_nic"] > 0).sum())
-    result: Result = "undecided" if 0 < ring < len(lossy) else "reproduced" if ring else "not reproduced"
-    said = f"of {len(lossy)} cases in which ListenDrops grew, the card lost packets too in {ring}"
-    return Finding(result=result, evidence=f"{said}: the study's counter is that of the accept queue.")
+    said = say(
+        "Of {total} cases in which ListenDrops grew, the card lost packets too in {ring}: the study's counter is that "
+        "of the accept queue.",
+        total=len(lossy),
+        ring=ring,
+    )
+    return Judged(
+        verdict=all_of("supported" if lost else "not supported" for lost in lossy["drops_nic"] > 0),
+        evidence=said,
+        shown=say("in {ring} of {total} cases", ring=ring, total=len(lossy)),
+        decide=say("a load under which all cases agree") if 0 < ring < len(lossy) else "",
+        metric="drops_nic",
+        cases=tuple(lossy["case"]),
+    )
 
 
-def _pinning(tables: Tables) -> Finding:
+def _pinning(tables: Tables) -> Judged:
     found = df_metrics(tables)
     levers = set(found["lever"].dropna()) if "lever" in found else set()
     if not {"spread", "pinned"} <= levers:
-        return _no("interrupts were not pinned and spread in the same run")
+        return _no(say("interrupts were not pinned and spread in the same run"))
     arm = str(found.loc[found["lever"] == "pinned", "arm"].iloc[0])
     if not found.loc[(found["arm"] == arm) & (found["lever"] == "spread"), "drops_nic"].gt(0).any():
-        return _no("with spread interrupts the card lost nothing, so there was nothing to cure")
+        return _no(say("with spread interrupts the card lost nothing, so there was nothing to cure"))
     of, over = ({"arm": arm, "levels": {"lever": name}} for name in ("pinned", "spread"))
     return _by(tables, metric="drops_nic", of=of, over=over, **{"is": "below"}, limit=0.5)
 
 
-def _latency(tables: Tables) -> Finding:
+def _latency(tables: Tables) -> Judged:
     found = df_metrics(tables)
     arm = next((name for kind in ("l2dsr", "proxy") if (name := _arm(tables, kind))), None)
     mine = found[found["arm"] == arm]
     if mine["wait_p50_ms"].notna().sum() == 0:
-        return _no("no wait was measured with l2dsr or a proxy")
+        return _no(say("no wait was measured with l2dsr or a proxy"))
     gap = 1000 / mine["requests_per_s"].median()
-    note = f"1 / rate, which the study calls latency, is {number(gap)} ms here."
+    note = say("1 / rate, which the study calls latency, is {gap} ms here.", gap=number(gap))
     return _by(tables, note, metric="wait_p50_ms", of={"arm": arm}, **{"is": "below"}, limit=0.08)
 
 
-def _needs_hardware(tables: Tables) -> Finding:
+def _needs_hardware(tables: Tables) -> Judged:
     queues = _levels(tables, "l2dsr", "queues")
-    if tables.run.get("fidelity") not in _WITH_CARD:
-        return _no("the director has no network card with queues here")
     if len(queues) < 2:
-        return _no("the director's receive queues were not varied")
+        return _no(say("the director's receive queues were not varied"))
     arm = _arm(tables, "l2dsr")
     of, over = ({"arm": arm, "levels": {"queues": int(count)}} for count in (queues[-1], queues[0]))
     return _by(tables, metric="requests_per_s", of=of, over=over, **{"is": "below"}, limit=1.1)
@@ -203,7 +194,7 @@ SEED_CLAIMS = (
         rule="what a director could carry on such links, by its CPU time and bytes per request over the file size: "
         "more than 1.1 times with l2dsr at every size",
         needs="bmt run file-size",
-        judge=_faster_links,
+        judge=judge_link_claim,
     ),
     SeedClaim(
         text="LVS is single threaded.",
@@ -216,6 +207,8 @@ SEED_CLAIMS = (
         rule="in each case in which listening sockets drop, the card loses packets as well",
         needs="bmt run packet-drops --testbed vm",
         judge=_ring_drops,
+        fidelity=_WITH_CARD,
+        lacks="the director has no network card with a ring here",
     ),
     SeedClaim(
         text="Pinning interrupts to CPUs cures these drops.",
@@ -234,5 +227,7 @@ SEED_CLAIMS = (
         rule="with the most receive queues LVS answers less than 1.1 times the requests/s of one queue",
         needs="bmt run lvs-queues --testbed vm, or on hosts of one's own",
         judge=_needs_hardware,
+        fidelity=_WITH_CARD,
+        lacks="the director has no network card with queues here",
     ),
 )

@@ -1,55 +1,158 @@
-"""A scenario's claims and what became of them, for a reader who has ten seconds."""
+"""The ledger of claims for a reader: verdict, figures, what would decide it, and links to what proves it."""
 
 from __future__ import annotations
 
-from collections import Counter
+import base64
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from bmtlib.analysis.claims import df_claims
+from bmtlib.analysis.judged import VERDICT_OF, Result
+from bmtlib.analysis.ledger import df_ledger, tally
 from bmtlib.analysis.tables import Tables
-from bmtlib.report.render import Html, table
+from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.report.results import records
+from bmtlib.rundir import RunDir
+from bmtlib.texts import say
 
+_MOST_NAMED = 4  # of the claims that the same would decide
+_MOST_FILES = 3  # links beside one claim; the list of raw files has the others
 # Verdict -> sign and class: no reader shall depend on colour.
-_SIGNS = {"supported": ("✔", "ok"), "not supported": ("✘", "reject"), "undecided": ("?", "mark")}
+_SIGNS = {
+    "supported": ("✔", "ok"),
+    "not supported": ("✘", "reject"),
+    "undecided": ("?", "mark"),
+    "not testable here": ("–", ""),
+}
+# Of results that have a sign of their own.
+_ALONE = {"agrees, without interval": "(✔)", "disagrees, without interval": "(✘)"}
+RESULTS: tuple[Result, ...] = get_args(Result)
 
 
-def verdicts(tables: Tables) -> Html:
-    """Every claim with its verdict and the evidence in one sentence."""
-    rows = [
+def ledger(folder: RunDir, tables: Tables, page: str = "") -> Html:
+    """Every claim of the scenario and of the study with its verdict and its proof; of the study's table the tally.
+
+    `page`: the one that has the anchors of proofs, where it is not this one.
+    """
+    found = df_ledger(tables)
+    rows = found[found["of"] == "table"]
+    shown = [_row(folder, row, page) for row in records(found[found["of"] != "table"])]
+    shown.append(
         {
-            "claim": Html("{}<br><small>{}</small>").format(row["claim"], row["source"])
-            if row["source"]
-            else row["claim"],
-            "verdict": _badge(row["verdict"]),
-            "evidence": row["evidence"],
+            say("claim"): say("The {count} rows of the study's table.", count=len(rows)),
+            say("verdict"): tally(rows["verdict"]),
+            say("figures, and why"): say("Ratios between its rows, each beside the same ratio here."),
+            say("proof"): _anchor("t-seed-rows", say("row by row"), page),
         }
-        for row in records(df_claims(tables))
-    ]
-    note = (
-        "Each claim was written down before the run, with the limit that decides it: the whole 95 % interval over "
-        "blocks must lie on one side of it; of counts, all blocks. Otherwise it is undecided."
     )
-    return table("Claims and verdicts", rows, note, "the scenario makes none")
+    note = say(
+        "Each claim has its rule from before the run: the whole 95 % interval over blocks must lie where the claim "
+        "says; of counts, all blocks. Else it is undecided. Of the study: reproduced is supported, not reproduced not "
+        "supported; a figure that agrees or disagrees without an interval is undecided."
+    )
+    content = table(say("Every claim, with its proof"), shown, note, anchor="t-ledger")
+    csv = base64.b64encode(found.to_csv(index=False).encode()).decode()
+    whole = say("the whole ledger, with every row of the study's table (CSV)")
+    return render("ledger", content=content, csv=csv, csv_words=whole)
 
 
 def summary(tables: Tables) -> str:
-    """How many claims came true; empty without claims.
+    """How many of the scenario's claims came true; empty without claims.
 
-    "Of 4 claims 2 are supported, 1 is not, 1 is undecided."
+    "Of the scenario's 4 claims: 2 supported, 1 not supported, 1 undecided."
     """
-    counts = Counter(df_claims(tables)["verdict"])
-    if not counts:
+    found = df_claims(tables)
+    if found.empty:
         return ""
-    words = {"supported": "supported", "not supported": "not", "undecided": "undecided"}
-    parts = [
-        f"{counts[verdict]} {'is' if counts[verdict] == 1 else 'are'} {word}"
-        for verdict, word in words.items()
-        if counts[verdict]
+    verdicts = tally(found["verdict"])
+    if len(found) == 1:
+        return say("Of the scenario's one claim: {verdicts}.", verdicts=verdicts)
+    return say("Of the scenario's {count} claims: {verdicts}.", count=len(found), verdicts=verdicts)
+
+
+def still_open(tables: Tables) -> Html:
+    """What would decide the claims that this run leaves open; of the study's table in one line for all alike."""
+    found = df_ledger(tables)
+    found = found[found["decide"] != ""]
+    rows = [
+        {
+            say("what would decide"): decide,
+            say("claims"): Html("<br>").join(part["claim"].head(_MOST_NAMED)),
+            say("how many"): Number.of(len(part)),
+        }
+        for decide, part in found.groupby("decide", sort=False)
     ]
-    total = sum(counts.values())
-    return f"Of {total} claim{'' if total == 1 else 's'} {', '.join(parts)}."
+    return table(say("What would decide the claims that are open"), rows, empty=say("none is open"), anchor="t-open")
 
 
-def _badge(verdict: str) -> Html:
+def verdicts(tables: Tables) -> list[Html]:
+    """The scenario's claims in short, each with its verdict and a link to its line in the ledger."""
+    found = df_ledger(tables)
+    return [
+        Html('{} <a href="#{}">{}</a>').format(badge(row["verdict"]), row["id"], row["claim"])
+        for row in records(found[found["of"] == "scenario"])
+    ]
+
+
+def badge(result: str, why: str = "") -> Html:
+    """A verdict, or the finer word for a study that is repeated, with its sign."""
+    verdict = VERDICT_OF[result] if result in RESULTS else result
     sign, look = _SIGNS[verdict]
-    return Html('<span class="{}">{}\u00a0{}</span>').format(look, sign, verdict.replace(" ", "\u00a0"))
+    text = badge_words(result)
+    # Long ones may break: a narrow column is better than a wide table.
+    text = text if result in _ALONE else text.replace(" ", "\u00a0")
+    shown = Html('<span class="{}">{}\u00a0{}</span>').format(look, _ALONE.get(result, sign), text)
+    return Html("{}<br><small>{}</small>").format(shown, why) if why else shown
+
+
+def badge_words(result: str) -> str:
+    """A verdict or result in the reader's language."""
+    return {
+        "supported": say("supported"),
+        "not supported": say("not supported"),
+        "undecided": say("undecided"),
+        "reproduced": say("reproduced"),
+        "not reproduced": say("not reproduced"),
+        "agrees, without interval": say("agrees, without interval"),
+        "disagrees, without interval": say("disagrees, without interval"),
+        "not testable here": say("not testable here"),
+    }[result]
+
+
+def files(folder: RunDir, paths: str, page: str = "") -> Html:
+    """Links to raw files (parted by spaces), each named by its case; the first few, then how many more (on `page`)."""
+    found = paths.split()
+    links = [link(folder, path, path.split("/")[1]) for path in found[:_MOST_FILES]]
+    if len(found) > _MOST_FILES:
+        links.append(_anchor("t-raw", say("{count} more", count=len(found) - _MOST_FILES), page))
+    return Html(", ").join(links)
+
+
+def _row(folder: RunDir, row: Mapping[str, Any], page: str) -> dict[str, object]:
+    small = say("{rule}. {source}", rule=row["rule"].rstrip("."), source=row["source"]).rstrip()
+    evidence = Html("{}").format(row["evidence"])
+    if row["decide"]:
+        decide = say("Would decide it: {what}.", what=row["decide"].rstrip("."))
+        evidence = Html("{}<br><small>{}</small>").format(evidence, decide)
+    finer = badge_words(row["result"]) if row["result"] != row["verdict"] else ""
+    return {
+        say("claim"): Html('<span id="{}">{}</span><br><small>{}</small>').format(row["id"], row["claim"], small),
+        say("verdict"): badge(row["verdict"], finer),
+        say("figures, and why"): evidence,
+        say("proof"): _proof(folder, row, page),
+    }
+
+
+def _proof(folder: RunDir, row: Mapping[str, Any], page: str) -> Html:
+    places = []
+    if row["figure"]:
+        places.append(_anchor(f"figure-{row['figure']}", say("figure"), page))
+    if row["table"]:
+        places.append(_anchor(row["table"], say("table"), page))
+    if row["raw"]:
+        places.append(Html("{} {}").format(say("raw:"), files(folder, row["raw"], page)))
+    return Html("<br>").join(places) if places else Html(MISSING)
+
+
+def _anchor(anchor: str, text: str, page: str) -> Html:
+    return Html('<a href="{}#{}">{}</a>').format(page, anchor, text)

@@ -12,6 +12,7 @@ from bmtlib.analysis import compare
 from bmtlib.analysis.capacity import Demand, df_capacity, worth
 from bmtlib.analysis.cost_model import COSTS, SIZE
 from bmtlib.analysis.naming import series_label
+from bmtlib.analysis.purchase import ASKED
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
 from bmtlib.params.units import size_text
@@ -53,11 +54,12 @@ def cost_fit(tables: Tables) -> Html:
 
 
 def capacity(tables: Tables) -> Html:
-    """Directors that a site would take, at the smallest, a middle and the largest size measured."""
+    """Directors that a site would take, at the smallest, a middle and the largest size measured, and that of ASKED."""
     if SIZE not in tables.factors or done(tables).empty:
         return Html("")
     sizes = sorted(int(size) for size in done(tables)[SIZE].unique())
-    chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1]})
+    asked = round(1024 * ASKED.kib)  # where it was not measured the lines tell, if it lies between
+    chosen = sorted({sizes[0], sizes[len(sizes) // 2], sizes[-1], *([asked] if sizes[0] < asked < sizes[-1] else [])})
     demands = [
         Demand(requests_per_s=rate, kib=size / 1024, gbit_per_s=link)
         for rate, size, link in product(_RATES, chosen, _LINKS)

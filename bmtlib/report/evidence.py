@@ -154,7 +154,7 @@ def raw_files(folder: RunDir) -> Html:
                 "director": link(folder, f"{place}/{director}", "counters"),
             }
         )
-    return table("Cases, in the order in which they were measured", rows, empty="no case was measured")
+    return table("Cases, in the order in which they were measured", rows, empty="no case was measured", anchor="t-raw")
 
 
 def run_files(folder: RunDir) -> Html:

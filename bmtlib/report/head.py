@@ -6,6 +6,7 @@ from collections import Counter
 
 from bmtlib.analysis import compare
 from bmtlib.analysis.answer import answer, limits
+from bmtlib.analysis.questions import questions
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.claims import summary, verdicts
 from bmtlib.report.render import Html, render
@@ -37,7 +38,7 @@ def headline(tables: Tables) -> Html:
 
 
 def answer_box(folder: RunDir, tables: Tables) -> Html:
-    """The verdicts or the answer in one sentence, the comparison in figures, and what was expected."""
+    """The answer in one sentence, the comparison in figures, a stranger's questions, and what was expected."""
     ratios = compare.df_ratio(tables)
     alone = len(ratios) == ratios["measure"].nunique()  # one pair of arms at one choice of levels
     tiles = [
@@ -51,12 +52,14 @@ def answer_box(folder: RunDir, tables: Tables) -> Html:
         for row in records(ratios)
         if alone and row["n"]
     ]
-    judged = summary(tables)
+    asked, claims = questions(tables), summary(tables)
     return render(
         "answer",
         overview="" if alone or ratios.empty else ratio_overview(tables),
-        verdicts=verdicts(tables) if judged else "",
-        sentences=(*filter(None, [judged]), *answer(tables).sentences),
+        lead=claims or asked[0].lead,
+        verdicts=verdicts(tables),
+        questions=asked,
+        beside=answer(tables).beside,
         tiles=tiles,
         expect=folder.read_json("plan.json")["scenario"].get("expect", ""),
     )

@@ -1,73 +1,61 @@
-"""The seed study beside this run: its claims and the rows of its table, each with what became of it here."""
+"""The table of the seed study beside this run, each row with what became of it here. Its claims: `claims`."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 
-from bmtlib.analysis.seed_claims import df_seed_claims
+from bmtlib.analysis.proof import raw_files
 from bmtlib.analysis.seed_rows import SAME_SIZE, df_seed_rows
 from bmtlib.analysis.tables import Tables
 from bmtlib.params.units import size_text
+from bmtlib.report.claims import RESULTS, badge, badge_words, files
 from bmtlib.report.render import MISSING, Html, Number, render, table
 from bmtlib.report.results import ratio, ratio_interval, records
-
-# Result -> sign and class: no reader shall depend on colour.
-_SIGNS = {
-    "reproduced": ("✔", "ok"),
-    "not reproduced": ("✘", "reject"),
-    "undecided": ("?", "mark"),
-    "agrees, without interval": ("(✔)", "mark"),
-    "disagrees, without interval": ("(✘)", "mark"),
-    "not testable here": ("–", ""),
-}
+from bmtlib.rundir import RunDir
+from bmtlib.texts import say
 
 
-def claims(tables: Tables) -> Html:
-    """The claims of the study, by the rules that decide them here."""
-    rows = [
-        {
-            "the study says": Html("{}<br><small>{}.</small>").format(row["claim"], row["rule"]),
-            "here": _badge(row["result"]),
-            "evidence": row["evidence"],
-        }
-        for row in records(df_seed_claims(tables))
-    ]
-    note = (
-        "In small: the rule, which needs the whole 95 % interval over blocks. With one or two blocks there is none: "
-        "the figure agrees or disagrees with the study, and nothing is decided."
-    )
-    return table("The claims of the study", rows, note, anchor="t-seed-claims")
+def rows(folder: RunDir, tables: Tables, page: str = "") -> Html:
+    """The study's table, each row beside the same ratio here. When no row can be tested, it is folded away.
 
-
-def rows(tables: Tables) -> Html:
-    """The study's table, each row beside the same ratio here. When no row can be tested, it is folded away."""
+    `page`: as in `claims.ledger`.
+    """
     found = records(df_seed_rows(tables))
     counts = Counter(row["result"] for row in found)
-    said = ", ".join(f"{counts[result]} {result}" for result in _SIGNS if counts[result])
+    said = ", ".join(
+        say("{count} {result}", count=counts[result], result=badge_words(result))
+        for result in RESULTS
+        if counts[result]
+    )
+    raw = say("raw files")
     shown = [
         {
-            "Arm": row["arm"],
-            "Thread": Number(row["threads"]),
-            "Concurrency": Number.written(row["concurrency"], ","),
-            "Total Requests": Number.written(row["total_requests"], ","),
-            "File Size": size_text(int(row["file_bytes"])),
-            "Requests (sec)": Number.written(row["requests_per_s"], ",.2f"),
-            "Latency (ms)": Number.written(row["latency_ms"], ".3f"),
-            "Requests (sec) here": Number.written(row["requests_per_s_here"], ",.2f"),
-            "ratio": row["compared"] or MISSING,
-            "of the study": ratio(row["seed_ratio"]),
-            "here": _ratio(row["ratio"], row["low"], row["high"]),
-            "result": _badge(row["result"], "" if math.isfinite(row["ratio"]) else row["evidence"]),
+            say("Arm"): row["arm"],
+            say("Thread"): Number(row["threads"]),
+            say("Concurrency"): Number.written(row["concurrency"], ","),
+            say("Total Requests"): Number.written(row["total_requests"], ","),
+            say("File Size"): size_text(int(row["file_bytes"])),
+            say("Requests (sec)"): Number.written(row["requests_per_s"], ",.2f"),
+            say("Latency (ms)"): Number.written(row["latency_ms"], ".3f"),
+            say("Requests (sec) here"): Number.written(row["requests_per_s_here"], ",.2f"),
+            say("ratio"): row["compared"] or MISSING,
+            say("of the study"): ratio(row["seed_ratio"]),
+            say("here"): _ratio(row["ratio"], row["low"], row["high"]),
+            say("result"): badge(row["result"], "" if math.isfinite(row["ratio"]) else row["evidence"]),
+            raw: files(folder, " ".join(raw_files(tables, "requests_per_s", row["cases"].split())), page) or MISSING,
         }
         for row in found
     ]
-    note = (
+    if counts["not testable here"] == len(found):
+        shown = [{name: cell for name, cell in row.items() if name != raw} for row in shown]
+    note = say(
         "Requests/s of another machine cannot be reproduced, ratios between its rows can. Reproduced: the whole 95 % "
-        f"interval lies within {SAME_SIZE} times the study's ratio, up or down, and on its side of 1 where the study's "
-        "rows lie further apart than 5 %. The study ran each row once."
+        "interval lies within {size} times the study's ratio, up or down, and on its side of 1 where the study's rows "
+        "lie further apart than 5 %. The study ran each row once.",
+        size=SAME_SIZE,
     )
-    caption = f"The {len(found)} rows of the study's table: {said}"
+    caption = say("The {count} rows of the study's table: {results}", count=len(found), results=said)
     content = table(caption, shown, note, anchor="t-seed-rows")
     if counts["not testable here"] < len(found):
         return content
@@ -78,9 +66,3 @@ def _ratio(value: float, low: float, high: float) -> Number:
     if not math.isfinite(value):
         return Number(MISSING)
     return Number(f"{ratio(value)} ({ratio_interval(low, high)})" if math.isfinite(low) else ratio(value))
-
-
-def _badge(result: str, why: str = "") -> Html:
-    sign, look = _SIGNS[result]
-    badge = Html('<span class="{}">{}\u00a0{}</span>').format(look, sign, result)
-    return Html("{}<br><small>{}</small>").format(badge, why) if why else badge

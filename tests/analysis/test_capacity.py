@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from bmtlib.analysis.capacity import Demand, df_capacity
-from bmtlib.analysis.link_claim import judge_link_claim
+from bmtlib.analysis.link_claim import df_link_gain, judge_link_claim
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.cli import main
 from bmtlib.errors import InputError
@@ -121,19 +121,20 @@ def test_the_report_has_the_counts(sweep: Tables) -> None:
 
 def test_the_seed_claim_about_links(builder: Any, sweep: Tables) -> None:
     claim = judge_link_claim(sweep)
-    assert claim.verdict == "reproduced"
-    assert set(claim.rows["gbit_per_s"]) == {10.0, 20.0}
-    assert (claim.rows["low"] > 1.1).all()
-    assert "6 of 6" in claim.why
+    assert claim.result == "reproduced"
+    gain = df_link_gain(sweep)
+    assert set(gain["gbit_per_s"]) == {10.0, 20.0}
+    assert (gain["low"] > 1.1).all()
+    assert claim.found.low == gain.loc[gain["ratio"].idxmin(), "low"]
+    assert "6 of 6" in claim.evidence
     same = builder.priced(proxy=50.0, per_kib=(1.0, 1.0))
-    assert judge_link_claim(builder.tables(same, repetitions=5, factors={"file_size": builder.sizes})).verdict == (
+    assert judge_link_claim(builder.tables(same, repetitions=5, factors={"file_size": builder.sizes})).result == (
         "not reproduced"
     )
     mixed = builder.priced(proxy=50.0)  # alike for small answers, cheaper for large ones
-    assert (
-        judge_link_claim(builder.tables(mixed, repetitions=5, factors={"file_size": builder.sizes})).verdict
-        == "undecided"
-    )
+    undecided = judge_link_claim(builder.tables(mixed, repetitions=5, factors={"file_size": builder.sizes}))
+    assert undecided.verdict == "undecided"
+    assert undecided.decide == "about 17 blocks, if they scatter as these 5 do"
 
 
 def test_the_verb(folder: RunDir, run: RunDir) -> None:

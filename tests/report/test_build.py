@@ -12,7 +12,7 @@ from bmtlib.analysis.plots import FIGURES
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.errors import BmtError, InputError, MachineError
 from bmtlib.params.paths import project_root
-from bmtlib.report import build, build_report, claims, conditions, evidence, head, outcome, results
+from bmtlib.report import build, build_report, claims, conditions, evidence, head, outcome, results, seed
 from bmtlib.report.figures import figure
 from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
@@ -65,7 +65,8 @@ def parts(folder: RunDir, tables: Tables) -> list[Html]:
         *(part(tables) for part in (results.director_bytes, results.web_share, results.drops, results.interrupts)),
         evidence.failed_cases(folder, tables),
         evidence.repeat(folder),
-        claims.verdicts(tables),
+        claims.ledger(folder, tables),
+        seed.rows(folder, tables),
     ]
     return [*made, *(figure(tables, name) for name in FIGURES)]
 
@@ -127,11 +128,21 @@ def test_hostile_text_is_escaped_in_every_part(make_run: MakeRun, tmp_path: Path
 def test_verdicts_stand_at_the_head(make_run: MakeRun, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", **TUNED)
     box = head.answer_box(folder, read_tables(folder))
-    assert "Of 2 claims 1 is supported, 1 is undecided." in box
-    assert "It is &lt;b&gt;more&lt;/b&gt;.<br><small>somebody &amp; others</small>" in box
-    assert '<span class="ok">✔\u00a0supported</span>' in box
-    assert "Not measured with proxy." in box
-    assert "Claims and verdicts" not in head.answer_box(*_plain(make_run, tmp_path))
+    assert '<p class="sentence">Of the scenario&#39;s 2 claims: 1 supported, 1 undecided.</p>' in box
+    assert '<span class="ok">✔\u00a0supported</span> <a href="#claim-1">It is &lt;b&gt;more&lt;/b&gt;.</a>' in box
+    assert "Of the scenario" not in head.answer_box(*_plain(make_run, tmp_path))
+
+
+def test_the_ledger_leads_to_what_proves_it(make_run: MakeRun, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", **TUNED)
+    shown = claims.ledger(folder, read_tables(folder))
+    assert '<span id="claim-1">It is &lt;b&gt;more&lt;/b&gt;.</span>' in shown
+    assert "the whole 95 % interval above 1.00. somebody &amp; others</small>" in shown
+    assert '<a href="#figure-throughput">figure</a><br><a href="#t-throughput">table</a>' in shown
+    assert '<a href="../cases/b1-l2dsr-lever-free/case.json">b1-l2dsr-lever-free</a>' in shown
+    assert '<a href="#t-raw">3 more</a>' in shown
+    assert "Not measured with proxy.<br><small>Would decide it: a run in which it is measured.</small>" in shown
+    assert 'download="ledger.csv"' in shown
 
 
 def _plain(make_run: MakeRun, tmp_path: Path) -> tuple[RunDir, Tables]:

@@ -13,10 +13,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bmtlib.analysis import compare
+from bmtlib.analysis.forest import df_forest
 from bmtlib.analysis.plots.connections import plot_connections_over_time
 from bmtlib.analysis.plots.cpus import plot_cpu_over_time, plot_irq_softirq
 from bmtlib.analysis.plots.director import plot_director_bytes, plot_director_cpu
 from bmtlib.analysis.plots.drift import plot_drift
+from bmtlib.analysis.plots.forest import plot_ratio_forest
 from bmtlib.analysis.plots.irqs import plot_irq_over_time, plot_packets_by_cpu
 from bmtlib.analysis.plots.knee import plot_knee
 from bmtlib.analysis.plots.load import plot_throughput, plot_waits, plot_web_share
@@ -24,6 +26,7 @@ from bmtlib.analysis.plots.losses import plot_drops
 from bmtlib.analysis.plots.maps import plot_cpu_map, plot_irq_map
 from bmtlib.analysis.plots.over_time import plot_rate_over_time, plot_waits_over_time
 from bmtlib.analysis.plots.scaling import plot_scaling
+from bmtlib.analysis.plots.seed import plot_seed_slope
 from bmtlib.analysis.plots.settings import plot_settings
 from bmtlib.analysis.plots.sizes import plot_cost_by_size
 from bmtlib.analysis.plots.style import lay_out
@@ -49,7 +52,9 @@ __all__ = [
     "plot_lost_by_layer",
     "plot_packets_by_cpu",
     "plot_rate_over_time",
+    "plot_ratio_forest",
     "plot_scaling",
+    "plot_seed_slope",
     "plot_settings",
     "plot_throughput",
     "plot_topology",
@@ -64,6 +69,7 @@ DOTS_PER_IN = 160
 
 # Name (also of the files) -> how to draw it, and the table that it draws; in the order of a report.
 FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataFrame]]] = {
+    "ratio-forest": (plot_ratio_forest, df_forest),
     "throughput": (plot_throughput, compare.df_throughput),
     "rate-over-time": (plot_rate_over_time, compare.df_rate_over_time),
     "knee": (plot_knee, compare.df_knee),
@@ -74,6 +80,7 @@ FIGURES: dict[str, tuple[Callable[[Tables], Figure], Callable[[Tables], pd.DataF
     "director-cpu": (plot_director_cpu, compare.df_director_cpu),
     "cost-by-size": (plot_cost_by_size, compare.df_cost_by_size),
     "director-bytes": (plot_director_bytes, compare.df_director_bytes),
+    "seed-slope": (plot_seed_slope, compare.df_seed_slope),
     "cpu-over-time": (plot_cpu_over_time, compare.df_cpu_over_time),
     "cpu-map": (plot_cpu_map, compare.df_cpu_over_time),
     "irq-softirq": (plot_irq_softirq, compare.df_irq_softirq),
