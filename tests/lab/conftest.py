@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from ssh_lab import SshLab, ssh_lab
 from bmtlib.measure.ready import check
 from bmtlib.measure.session import Session
 from bmtlib.run import Loaded, load
+
+MARK = f"BMT_LAB_OF_TEST={os.getpid()}"
+os.environ.update([MARK.split("=")])
 
 SHORT = ("load.seconds=1", "load.warmup_seconds=0", "repetitions=1", "load.concurrency=20", "webs=2", "clients=2")
 
@@ -41,16 +45,24 @@ def no_leftovers() -> Iterator[None]:
 
 
 def lab_processes() -> set[int]:
-    """Processes that live in another PID namespace than ours, as those of a lab do."""
-    own = Path("/proc/self/ns/pid").readlink()
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/ns/pid"):
+    """Processes in PID namespaces that this process, or a child of it, has made: those of its labs, and of no others.
+
+    Such a namespace lives as long as its first process, which has the environment that it was started with. (What it
+    starts may have written over its own, as nginx does.)
+    """
+    found: dict[Path, set[int]] = {}
+    ours: set[Path] = set()
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            if path.readlink() != own:
-                found.add(int(path.parts[2]))
+            space = (process / "ns/pid").readlink()
+            found.setdefault(space, set()).add(int(process.name))
+            status = (process / "status").read_text()
+            first = re.search(r"^NSpid:.*\t1$", status, re.MULTILINE)
+            if first and MARK.encode() in (process / "environ").read_bytes().split(b"\0"):
+                ours.add(space)
         except OSError:
             continue
-    return found
+    return {pid for space in ours for pid in found[space]}
 
 
 def why_no_sshd() -> str:
