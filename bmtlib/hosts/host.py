@@ -160,13 +160,44 @@ class Host(ABC):
         if not changes:
             return []
         script = journal.apply_script(changes, self.run_id, self.state, self.guard)
+        result = self._work(script, changes, at_risk=changes)
+        return self._applied(changes, journal.outcomes(result.stdout), result)
+
+    def undo(self, changes: Sequence[Change]) -> None:
+        """Undo those of `changes` that were applied here, last first. HostError names those that could not be."""
+        due = self._due(changes)
+        if not due:
+            return
+        result = self._work(journal.undo_script(due, self.run_id, self.state, self.guard), due)
+        self._undone(due, journal.outcomes(result.stdout), result)
+
+    def switch(self, gone: Sequence[Change], changes: Sequence[Change]) -> list[NotApplied]:
+        """`undo` the ones and `apply` the others, in one round trip: where hundreds of hosts share a few CPUs, each
+        process that a script needs counts."""
+        due = self._due(gone)
+        if not due:
+            return self.apply(changes)
+        script = journal.switch_script(due, changes, self.run_id, self.state, self.guard)
+        result = self._work(script, [*due, *changes], at_risk=changes)
+        ended = journal.outcomes(result.stdout)
+        self._undone(due, ended[: len(due)], result)
+        return self._applied(changes, ended[len(due) :], result)
+
+    def _due(self, changes: Sequence[Change]) -> list[Change]:
+        """Those of `changes` that were applied here, last first."""
+        return [change for change in reversed(self.applied) if change in changes]
+
+    def _work(self, script: str, changes: Sequence[Change], at_risk: Sequence[Change] = ()) -> Result:
+        """Run a script of changes. `at_risk`: those whose undo is due when nobody knows how far it came."""
         longest = _APPLY_S + sum(change.seconds for change in changes)
         try:
-            result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
+            return self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
         except BaseException:
-            self.applied.extend(changes)  # nobody knows how far it came: the undo of all is due
+            self.applied.extend(at_risk)
             raise
-        ended = journal.outcomes(result.stdout)
+
+    def _applied(self, changes: Sequence[Change], ended: Sequence[str], result: Result) -> list[NotApplied]:
+        """Note what of `changes` is in force; `ended`: how each of them ended, as far as the script came."""
         done, refused = len(ended), []
         for change, outcome in zip(changes, ended, strict=False):
             if outcome == "done":
@@ -185,15 +216,8 @@ class Host(ABC):
             )
         return refused
 
-    def undo(self, changes: Sequence[Change]) -> None:
-        """Undo those of `changes` that were applied here, last first. HostError names those that could not be."""
-        due = [change for change in reversed(self.applied) if change in changes]
-        if not due:
-            return
-        script = journal.undo_script(due, self.run_id, self.state, self.guard)
-        longest = _APPLY_S + sum(change.seconds for change in due)
-        result = self.run(["sh", "-s"], stdin=script, timeout_s=longest, check=False)
-        ended = journal.outcomes(result.stdout)
+    def _undone(self, due: Sequence[Change], ended: Sequence[str], result: Result) -> None:
+        """Note what of `due` is not in force any more."""
         left = [change for i, change in enumerate(due) if i >= len(ended) or ended[i] != "done"]
         self.applied = [change for change in self.applied if change not in due or change in left]
         if left:

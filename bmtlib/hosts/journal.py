@@ -16,13 +16,14 @@ from bmtlib.hosts.entry import Entry
 from bmtlib.setup.change import Change, Command
 
 DO_FAILED = 92
+UNDO_FAILED = 95
 
 # Scripts of one host wait for each other: that of a controller that was killed may still be at work when the next
 # comes. One whose controller does not hold the host any more when its turn comes does nothing. What a script starts
 # must have neither the lock nor our way to say `done`: a daemon would keep them.
 _PRELUDE = """\
 umask 022
-mkdir -p {folder} && cd {folder} || exit 90
+cd {folder} 2>/dev/null || {{ mkdir -p {folder} && cd {folder}; }} || exit 90
 command -v flock >/dev/null || {{ echo "flock (util-linux) is missing" >&2; exit 90; }}
 exec 8>>busy && flock -w 60 8 || {{ echo "another script of ours is still at work on this host" >&2; exit 94; }}
 {guard}
@@ -68,7 +69,7 @@ def _begin(folder: str, run_id: str, guard: str) -> list[str]:
     before, after = json.dumps({"run": run_id, "boot": "|"}).rsplit("|", 1)
     return [
         _prelude(folder, guard),
-        f'KEEP={keep}; mkdir -p "$KEEP" || exit 90',
+        f'KEEP={keep}; [ -d "$KEEP" ] || mkdir -p "$KEEP" || exit 90',
         f'note {shlex.quote(before)}"$boot"{shlex.quote(after)}',
     ]
 
@@ -102,7 +103,11 @@ def apply_script(changes: Sequence[Change], run_id: str, folder: str, guard: str
     a change that may be refused it prints `refused` and why, and goes on. `guard`: shell that ends it first of all
     where it may not work any more.
     """
-    lines = _begin(folder, run_id, guard)
+    return "\n".join([*_begin(folder, run_id, guard), *_apply(changes, run_id)]) + "\n"
+
+
+def _apply(changes: Sequence[Change], run_id: str) -> list[str]:
+    lines = []
     for change in changes:
         lines.append(_done(change, run_id))
         if change.may_refuse:
@@ -116,7 +121,7 @@ def apply_script(changes: Sequence[Change], run_id: str, folder: str, guard: str
             lines.append(f"got=$({{ {_shell(change.check)}; }} </dev/null {_OFF})")
             lines.append(f'same "$got" {expect} || {{ printf "%s%s\\n" {complaint} "$got" >&2; exit 93; }}')
         lines.append("echo done >&3")
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _try(change: Change, run_id: str) -> str:
@@ -139,6 +144,16 @@ def _try(change: Change, run_id: str) -> str:
     )
 
 
+def switch_script(gone: Sequence[Change], changes: Sequence[Change], run_id: str, folder: str, guard: str = "") -> str:
+    """Script that undoes `gone` as `undo_script` does, and then applies `changes` as `apply_script` does.
+
+    Where something could not be undone it ends before the second part.
+    """
+    undone = [_undo(change, run_id, failed="left=yes; ") for change in gone]
+    stop = f'[ -z "$left" ] || exit {UNDO_FAILED}'
+    return "\n".join([*_begin(folder, run_id, guard), "left=", *undone, stop, *_apply(changes, run_id)]) + "\n"
+
+
 def undo_script(changes: Sequence[Change], run_id: str, folder: str, guard: str = "") -> str:
     """Script that undoes `changes` in the order given: prints `done` or `failed` for each, journals those undone.
 
@@ -158,10 +173,11 @@ def rollback_script(entries: Sequence[Entry], folder: str, boot: str, guard: str
     return "\n".join(lines) + "\n"
 
 
-def _undo(change: Change | Entry, run_id: str) -> str:
+def _undo(change: Change | Entry, run_id: str, failed: str = "") -> str:
+    """`failed`: shell for where it cannot be undone."""
     # Not noted (a full disk), it is undone once more one day, which does nothing.
     undone = f"( {_outcome(change, run_id, 'undone')} ) 2>/dev/null; echo done >&3"
-    return f"if {{ {_shell(change.undo)}; }} </dev/null >&2 {_OFF}; then {undone}; else echo failed >&3; fi"
+    return f"if {{ {_shell(change.undo)}; }} </dev/null >&2 {_OFF}; then {undone}; else {failed}echo failed >&3; fi"
 
 
 def verify_script(entries: Sequence[Entry], folder: str) -> str:

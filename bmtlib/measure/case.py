@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -11,9 +10,8 @@ from typing import Any
 
 from bmtlib.errors import BmtError, CaseError, HostError, MachineError
 from bmtlib.hosts.host import WORK, each
-from bmtlib.measure import outcome, preflight
-from bmtlib.measure.arms import picks_by_client
-from bmtlib.measure.barrier import Ended, run_loads, run_together
+from bmtlib.measure import outcome
+from bmtlib.measure.barrier import Ended, run_loads, warm_up
 from bmtlib.measure.guards.director import director_idle, vcpus
 from bmtlib.measure.guards.guard import Guard
 from bmtlib.measure.guards.judge import case_guards
@@ -23,14 +21,15 @@ from bmtlib.measure.load import ClientLoad, client_loads, deadline_s, load_comma
 from bmtlib.measure.load_outcome import outcome_of
 from bmtlib.measure.looks import Looks
 from bmtlib.measure.probes import LVS_SETTLED
+from bmtlib.measure.proofs import proofs_of
 from bmtlib.measure.session import Session
 from bmtlib.measure.sockets import listens, open_sockets
-from bmtlib.params.scenario import ProxyArm
 from bmtlib.plan import Case
 from bmtlib.rundir import FORMAT, RunDir
 
 _DRAIN_DEADLINE_S = 15.0
 _SETTLE_DEADLINE_S = 5.0
+_POLL_S = 0.02  # to look costs CPU time that those who are looked at need
 
 
 class CaseRun:
@@ -165,9 +164,7 @@ class CaseRun:
         with self._phase("load"):
             ended = self._load()
         with self._phase("collect"):
-            # The director first, alone: its counters are the case's result. Then the others, on all CPUs.
-            self.looks.take("after", [self.lab.director])
-            files = each(self.lab.hosts.values(), self.looks.fetch)
+            files = self.looks.finish()
             for end in ended:
                 files[end.host] |= end.files
             self._collected = True
@@ -182,29 +179,8 @@ class CaseRun:
 
     def prove(self) -> None:
         """The preflight: raises CaseError where the arm does not do what its name says."""
-        client, director = self.lab.role("client")[0], self.lab.director
-        webs = {host.name: host.addresses["back"] for host in self.lab.role("web")}
-        size, place = int(self.case.load.file_size), f"{WORK}/preflight"
-        if self.case.kind == "direct":
-            bases = {name: f"http://{address}:{self.port}" for name, address in webs.items()}
-            proofs = [preflight.prove_direct_answers(client, place, bases=bases, size=size)]
-            base = next(iter(bases.values()))
-        else:
-            base = self.base
-            proofs = [
-                preflight.prove_answers(
-                    self.lab.role("client"),
-                    place,
-                    base=base,
-                    webs=list(webs),
-                    size=size,
-                    by_client=picks_by_client(self.case.settings, self.engine),
-                ),
-                preflight.prove_arp(client, director, self.base.split("/")[2].split(":")[0]),
-            ]
-        if isinstance(self.case.settings, ProxyArm) and (tls := self.case.settings.tls):
-            proofs.append(preflight.prove_tls(client, self.session.plan.testbed.network.vip, tls.port, size))
-        proofs.append(preflight.prove_path(client, director, place, kind=self.case.kind, base=base, count=len(webs)))
+        network = self.session.plan.testbed.network
+        proofs = proofs_of(self.case, self.engine, self.lab, network)
         self.record["preflight"] = [{"name": proof.name, "ok": proof.ok, "text": proof.text} for proof in proofs]
 
     def warm_up(self) -> None:
@@ -212,11 +188,9 @@ class CaseRun:
         seconds = self.case.load.warmup_seconds
         if not seconds:
             return
-        scripts = {
-            part.client: f"exec {shlex.join(warmup_command(part, self.case.load))} >/dev/null 2>&1"
-            for part in self.parts
-        }
-        run_together(self.lab.hosts, scripts, timeout_s=seconds + self.case.load.timeout_s + 10)
+        commands = {part.client: warmup_command(part, self.case.load) for part in self.parts}
+        limit_s = seconds + self.case.load.timeout_s + 10
+        warm_up(self.lab.hosts, commands, name=self.case.load.engine, folder=f"{WORK}/warmup", timeout_s=limit_s)
 
     def _drain(self) -> Guard:
         """Wait until no client's connection is open anywhere (TIME_WAIT lasts 60 s and does no work)."""
@@ -233,13 +207,15 @@ class CaseRun:
 
     def _still_open(self, deadline_s: float) -> dict[str, Counter[str]]:
         """Open connections by host and state, after some time for them to close."""
-        waiting, front = list(self.lab.hosts.values()), self.session.plan.testbed.network.front
+        front, listeners = self.session.plan.testbed.network.front, self.session.listeners
+        waiting = list(self.lab.hosts.values())
         deadline = time.monotonic() + deadline_s
         while True:
-            counts = each(waiting, lambda host: open_sockets(host, front))
+            counts = each(waiting, lambda host: open_sockets(host, front, listeners))
             waiting = [host for host in waiting if counts[host.name]]
             if not waiting or time.monotonic() > deadline:
                 return {host.name: counts[host.name] for host in waiting}
+            time.sleep(_POLL_S)
 
     def _load(self) -> list[Ended]:
         self.record["clock"] = self.lab.clocks()

@@ -6,11 +6,12 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 from bmtlib.errors import CaseError
-from bmtlib.hosts.host import Background, Host, each
+from bmtlib.hosts.host import PARALLEL, Background, Host, each
 from bmtlib.hosts.netns import NetnsHost
 from bmtlib.measure.probe_choice import select
 from bmtlib.measure.probes import BY_NAME, Probe
@@ -19,6 +20,7 @@ from bmtlib.measure.session import Session
 
 _OPEN = BY_NAME["sockstat"]
 _EVERY_S = 1.0
+_PROBES_S = 120  # all probes of a host; a machine that was loaded to its limit is slow to answer
 
 
 def from_outside(host: Host) -> NetnsHost | None:
@@ -45,10 +47,18 @@ class Looks:
         )
 
     def take(self, moment: str, hosts: Sequence[Host]) -> None:
-        each(
-            [host for host in hosts if not self._read(host, moment)],
-            lambda host: host.run(["sh", "-c", self._script(host, moment)], cpus=self._session.lab.observer_cpus(host)),
-        )
+        """Take the probes of these hosts. Those read from outside are read while the others are at theirs."""
+
+        def enter(host: Host) -> None:
+            cpus = self._session.lab.observer_cpus(host)
+            host.run(["sh", "-c", self._script(host, moment)], cpus=cpus, timeout_s=_PROBES_S)
+
+        with ThreadPoolExecutor(max_workers=PARALLEL) as pool:
+            entered = [pool.submit(enter, host) for host in hosts if from_outside(host) is None]
+            for host in hosts:
+                self._read(host, moment)
+        for one in entered:
+            one.result()
 
     def _read(self, host: Host, moment: str) -> bool:
         """Take the probes of a host that need no process there; False where they do."""
@@ -62,13 +72,27 @@ class Looks:
     def _script(self, host: Host, moment: str) -> str:
         return probe_script(self._place, self._select(host, ["around", "during"]), moment)
 
-    def fetch(self, host: Host) -> dict[str, bytes]:
-        """The host's files of this case, its "after" probes among them."""
-        noted = self._noted.get(host.name, {})
-        if self._read(host, "after"):
-            return noted | _take_out(host, self._place)
-        first = "" if host is self._session.lab.director else self._script(host, "after")
-        return host.collect(self._place, first=first, remove=True) | noted
+    def finish(self) -> dict[str, dict[str, bytes]]:
+        """The "after" probes, and by host all files of this case, which are taken away from there.
+
+        The director first, alone: its counters are the case's result. Then the others, on all CPUs.
+        """
+        director = self._session.lab.director
+        hosts = list(self._session.lab.hosts.values())
+        self.take("after", [director])
+        if all(isinstance(host, NetnsHost) for host in hosts):
+            self.take("after", [host for host in hosts if host is not director])
+            return {host.name: self._noted.get(host.name, {}) | _take_out(host, self._place) for host in hosts}
+
+        def fetch(host: Host) -> dict[str, bytes]:
+            """In one round trip."""
+            noted = self._noted.get(host.name, {})
+            if self._read(host, "after"):
+                return noted | _take_out(host, self._place)
+            first = "" if host is director else self._script(host, "after")
+            return host.collect(self._place, first=first, remove=True) | noted
+
+        return each(hosts, fetch)
 
     @contextmanager
     def sampling(self, most: int) -> Iterator[None]:

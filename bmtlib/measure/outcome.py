@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal
 
 from bmtlib.errors import ParseError
@@ -121,15 +123,20 @@ def opened_connections(text: Mapping[str, str]) -> int | None:
 
 def growth(text: Mapping[str, str], counter: str) -> int | None:
     """Growth of a counter of the kernel between the two probes nstat or snmp of one host, None without them."""
-    name, parse = ("nstat", nstat.parse) if "nstat.before.txt" in text else ("snmp", proc_net.parse_snmp)
+    name = "nstat" if "nstat.before.txt" in text else "snmp"
     try:
-        values = [
-            {row["name"]: row["count"] for row in parse(text[f"{name}.{moment}.txt"])}[counter]
-            for moment in ("before", "after")
-        ]
+        values = [counters(name, text[f"{name}.{moment}.txt"])[counter] for moment in ("before", "after")]
     except KeyError:
         return None
-    return int(values[1] - values[0])
+    return values[1] - values[0]
+
+
+# Of a case with hundreds of hosts each text is asked for several counters, one after the other.
+@lru_cache(maxsize=512)
+def counters(probe: str, text: str) -> Mapping[str, int]:
+    """The kernel's counters by name, of the probe nstat, or of snmp, which is taken instead of it."""
+    parse = nstat.parse if probe == "nstat" else proc_net.parse_snmp
+    return MappingProxyType({row["name"]: row["count"] for row in parse(text)})
 
 
 @dataclass(frozen=True, kw_only=True)

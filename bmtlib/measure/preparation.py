@@ -15,7 +15,7 @@ from bmtlib.params.scenario import DirectArm, L2dsrArm, ProxyArm
 from bmtlib.plan import Plan
 from bmtlib.setup import lvs
 from bmtlib.setup.change import Change
-from bmtlib.setup.nginx import nginx_changes
+from bmtlib.setup.nginx import document_root, nginx_changes
 from bmtlib.setup.roles import install_changes, lasting_changes, opening_changes
 from bmtlib.setup.sysctl import NotApplied, new_key_change
 from bmtlib.setup.system import System
@@ -40,8 +40,8 @@ def preparation(
     """What is to be installed, tuning, openings for the service, the VIP, nginx; and what of it depends on the tuning.
 
     `profiles` of this host's role by set. With one set all is in the first part. With several there is a second part,
-    by set: the tuning, and nginx, which counts on it. `system`: of the user's own hosts; a lab's has all it needs. With
-    `lasting` the tuning is to outlive a reboot.
+    by set: the tuning, and nginx, which counts on it, but for the files that are asked for. `system`: of the
+    user's own hosts; a lab's has all it needs. With `lasting` the tuning is to outlive a reboot.
     """
     installed = _installed(host, plan, profiles.values(), system)
     needed = _needed(host, plan, facts, system)
@@ -52,8 +52,11 @@ def preparation(
     nginx = {name: _nginx(host, plan, profile, facts, system) for name, profile in profiles.items()}
     if len(profiles) == 1:
         return _joined(installed, *tuned.values(), needed, *((changes, []) for changes in nginx.values())), {}
-    ours = {change.what for change in (*installed[0], *needed[0])}  # stays as the test itself needs it
-    return _joined(installed, needed), {
+    # What is asked for is the same with every tuning, and is not made anew with each.
+    files = [change for change in next(iter(nginx.values())) if change.what.startswith(f"file {document_root(WORK)}/")]
+    always = _joined(installed, needed, (files, []))
+    ours = {change.what for change in always[0]}  # stays as the test itself needs it
+    return always, {
         name: (
             [
                 replace(change, profile=f"{name}-{host.role}")

@@ -63,6 +63,7 @@ class Session:
         self.changes: dict[str, list[Change]] = {}
         self.not_applied: dict[str, list[NotApplied]] = {}
         self.facts: dict[str, Facts] = {}
+        self.listeners: dict[str, int] = {}  # by web host of a lab: sockets that listen, once they were counted
         self.ports: dict[str, int] = {}  # local ports that each host may use, once `recorded.record` has asked
         self._hardware: HardwareFacts | None = None
         self.lab = self._open()
@@ -94,6 +95,7 @@ class Session:
 
     def _prepare(self, lab: Bed) -> None:
         """Find out what every host is and wants; only then, and with `prepare`, change the first of them."""
+        self.listeners.clear()
         hosts = lab.hosts.values()
         self.facts = each(hosts, self._gather)
         check_web_kernels(self.plan.scenario.arms.values(), lab.role("web"))
@@ -121,11 +123,11 @@ class Session:
             return
         before, self._hardware = self.tuning, None
         self.tuning = "between two"  # what follows may break off
+        self.listeners.clear()  # those of another nginx
 
         def switch(host: Host) -> list[NotApplied]:
-            if before:
-                host.undo(merged(self.tunings[host.name][before][0]))
-            return host.apply(merged(self.tunings[host.name][tuning][0]))
+            gone = self.tunings[host.name][before][0] if before else []
+            return host.switch(merged(gone), merged(self.tunings[host.name][tuning][0]))
 
         for name, more in good(every(lab.hosts.values(), switch)).items():
             changes, skipped = self.tunings[name][tuning]

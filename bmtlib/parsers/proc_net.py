@@ -6,6 +6,7 @@ net/core/net-procfs.c of the kernel, proc(5).
 
 from __future__ import annotations
 
+import re
 from typing import TypedDict
 
 from bmtlib.parsers.nstat import NstatRow
@@ -15,6 +16,12 @@ from bmtlib.parsers.reading import COUNT, Lines
 _NO_COUNTERS = frozenset(
     ("IpForwarding", "IpDefaultTTL", "TcpRtoAlgorithm", "TcpRtoMin", "TcpRtoMax", "TcpMaxConn", "TcpCurrEstab")
 )
+
+
+# snmp6 has a line for each counter; of the others two lines are a group.
+_ONE = re.compile(rf"([A-Z]\w+) *\t({COUNT})", re.ASCII)
+_NAMES = re.compile(r"([A-Z]\w*):((?: \w+)+)", re.ASCII)
+_VALUES = re.compile(rf"([A-Z]\w*):((?: -?{COUNT})+)", re.ASCII)
 
 
 class DevRow(TypedDict):
@@ -56,15 +63,19 @@ def parse_snmp(text: str) -> list[NstatRow]:
     lines = Lines("snmp", text)
     rows: list[NstatRow] = []
     while lines:
-        if match := lines.take_if(rf"(?P<name>[A-Z]\w+) *\t(?P<n>{COUNT})"):
-            rows.append(NstatRow(name=match["name"], count=int(match["n"])))
+        if match := lines.take_if(_ONE):
+            rows.append(NstatRow(name=match[1], count=int(match[2])))
             continue
-        head = lines.take(r"(?P<group>[A-Z]\w*):(?P<names>( \w+)+)", "names of a group of counters")
-        values = lines.take(rf"{head['group']}:(?P<values>( -?{COUNT})+)", f"values of the group {head['group']}")
-        names, counts = head["names"].split(), values["values"].split()
+        head = lines.take(_NAMES, "names of a group of counters")
+        group = head[1]
+        values = lines.take(_VALUES, f"values of the group {group}")
+        if values[1] != group:
+            lines.fail(f"the values above are of the group {values[1]}, the names of {group}")
+        names, counts = head[2].split(), values[2].split()
         if len(names) != len(counts):
-            lines.fail(f"{len(names)} names and {len(counts)} values of the group {head['group']} stand above")
-        for name, count in zip((head["group"] + name for name in names), map(int, counts), strict=True):
+            lines.fail(f"{len(names)} names and {len(counts)} values of the group {group} stand above")
+        for word, count in zip(names, map(int, counts), strict=True):
+            name = group + word
             if name in _NO_COUNTERS:
                 continue
             if count < 0:

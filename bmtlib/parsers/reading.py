@@ -56,16 +56,22 @@ class Lines:
             raise ParseError(self.tool, self._at + 1, "", f"output ends here: {why}")
         raise ParseError(self.tool, self._at + 1, self.next, why)
 
-    def take(self, pattern: str, what: str) -> re.Match[str]:
+    def take(self, pattern: str | re.Pattern[str], what: str) -> re.Match[str]:
         """The next line, which must match the whole pattern; `what` names it in the error."""
         match = self.take_if(pattern)
         if match is None:
             self.fail(f"expected {what}")
         return match
 
-    def take_if(self, pattern: str) -> re.Match[str] | None:
-        """The next line if it matches the whole pattern, else None and nothing is taken."""
-        match = re.fullmatch(pattern, self.next, re.ASCII) if self else None
+    def take_if(self, pattern: str | re.Pattern[str]) -> re.Match[str] | None:
+        """The next line if it matches the whole pattern, else None and nothing is taken.
+
+        A pattern for thousands of lines is compiled once, with re.ASCII.
+        """
+        if not self:
+            return None
+        compiled = re.compile(pattern, re.ASCII) if isinstance(pattern, str) else pattern
+        match = compiled.fullmatch(self._lines[self._at])
         if match is not None:
             self._at += 1
         return match

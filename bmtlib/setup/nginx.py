@@ -23,6 +23,11 @@ CONFIG = "/etc/nginx/nginx.conf"
 _LINE = b"bmtlib dummy file: the same bytes on every web host, so that a wrong answer shows at once.\n"
 
 
+def document_root(work: str) -> str:
+    """The folder of the static files. `work`: that of all of ours on the host."""
+    return f"{work}/www"
+
+
 def file_name(size: int) -> str:
     """Name of the static file of `size` bytes below the web root.
 
@@ -101,7 +106,7 @@ def nginx_changes(
     /etc/nginx/nginx.conf, None when there is none. `system`: a host of the user's own; its nginx is a unit where
     systemd runs, has the packages' user, and may be given more open files than a session.
     """
-    root = f"{work}/www"
+    root = document_root(work)
     cpus = frozenset(cpus)
     if system is not None:
         nofile, user = system.service_nofile, package_user(system)

@@ -162,6 +162,39 @@ def test_a_failing_undo_is_an_error_and_stays_due(host: LocalHost) -> None:
     assert log(host)[-2:] == ["undo c", "undo a"]
 
 
+def test_a_switch_undoes_and_applies_in_one_go(host: LocalHost) -> None:
+    a, b, c, d = step("a"), step("b"), step("c"), step("d")
+    assert host.switch([], [a, b]) == []
+    assert host.switch([a, b, d], [c, d]) == []
+    assert log(host) == ["do a", "do b", "undo b", "undo a", "do c", "do d"]
+    assert host.applied == [c, d]
+    assert host.switch([d], []) == []
+    assert host.applied == [c]
+
+
+def test_a_switch_that_cannot_undo_applies_nothing(host: LocalHost) -> None:
+    a, stuck, c = step("a"), step("stuck", undo="echo busy >&2; false"), step("c")
+    host.apply([a, stuck])
+    with pytest.raises(HostError, match="undo: stuck") as caught:
+        host.switch([a, stuck], [c])
+    assert "busy" in caught.value.where
+    assert host.applied == [stuck]
+    assert log(host) == ["do a", "do stuck", "undo a"]
+
+
+def test_a_switch_that_fails_half_way_keeps_the_books(host: LocalHost) -> None:
+    a, b = step("a"), step("b")
+    bad = replace(step("bad"), do=command("sh", "-c", "echo broken >&2; exit 1"))
+    no = replace(step("no"), do=command("sh", "-c", "echo not mine; exit 1"), may_refuse=True)
+    host.apply([a])
+    with pytest.raises(HostError, match="change: bad -> new"):
+        host.switch([a], [b, bad])
+    assert host.applied == [b]
+    (refused,) = host.switch([b], [no, a])
+    assert (refused.key, refused.why) == ("no", "not mine")
+    assert host.applied == [a]
+
+
 @dataclass(kw_only=True)
 class _NeverReturns:
     """A command that does its work and then does not come back in time."""
@@ -187,6 +220,19 @@ def test_what_was_applied_before_the_time_was_over_is_undone(host: LocalHost, mo
             host.apply(changes)
     host.undo(changes)
     assert log(host) == ["do a", "do b", "undo b", "undo a"]
+
+
+def test_what_a_switch_may_have_done_is_undone(host: LocalHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = step("a"), step("b")
+    host.apply([a])
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            host, "start", lambda command, *, stdin, cpus=None: _NeverReturns(host=host, command=command, stdin=stdin)
+        )
+        with pytest.raises(HostError, match="was killed"):
+            host.switch([a], [b])
+    host.undo([a, b])
+    assert log(host) == ["do a", "undo a", "do b", "undo b", "undo a"], "an undo may come twice"
 
 
 def test_a_file_of_a_host_is_written_and_brought_back(host: LocalHost) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from host_doubles import LocalHost
 
-from bmtlib.measure.barrier import Ended, run_together, start_instant_ns
+from bmtlib.measure.barrier import Ended, run_together, start_instant_ns, warm_up
 from bmtlib.measure.scripts import load_script
 
 
@@ -50,6 +50,18 @@ def test_all_start_at_one_instant(client: LocalHost, tmp_path: Path) -> None:
     starts = [int((tmp_path / f"{name}-files/ab.start").read_text()) for name in hosts]
     assert all(start >= start_ns for start in starts)
     assert max(starts) - min(starts) < 1_000_000_000
+
+
+def test_a_warm_up_runs_on_all_and_waits_for_none_for_ever(client: LocalHost, tmp_path: Path) -> None:
+    hosts = clients(client, 3)
+    commands = {name: ["sh", "-c", f"echo said; touch '{tmp_path}/{name} was here'"] for name in hosts}
+    commands["client02"] = ["sh", "-c", f"echo $$ > {tmp_path}/slow; exec sleep 60"]
+    began = time.monotonic()
+    warm_up(hosts, commands, name="ab", folder=f"{tmp_path}/warmup", timeout_s=1)
+    assert time.monotonic() - began < 5
+    assert {path.name for path in tmp_path.glob("*was here")} == {"client01 was here", "client03 was here"}
+    assert gone(tmp_path / "slow")
+    assert not (tmp_path / "warmup").exists()
 
 
 def test_one_that_fails_and_one_that_does_not_end(client: LocalHost, tmp_path: Path) -> None:

@@ -68,6 +68,19 @@ def test_a_failing_probe_leaves_its_complaint_and_no_output(shell: str, folder: 
     assert "4" in (folder / "silent.after.err").read_text(), "a probe that fails without a word leaves a trace too"
 
 
+def test_scripts_of_probes_do_not_touch_each_other(shell: str, folder: Path) -> None:
+    """They are run by one shell: what one of them sets, or where it goes, is nothing to the next."""
+    probes = [
+        probe("first", "sh", "-c", "f=changed; x=1; cd /; set -- a b; echo $#; exit 0; echo never"),
+        probe("second", "sh", "-c", 'echo "${x-unset} $1" | tr a-z A-Z'),
+        probe("third", "pwd"),
+    ]
+    assert run(shell, probe_script(str(folder), probes, "before")).returncode == 0
+    assert (folder / "first.before.txt").read_text() == "2\n"
+    assert (folder / "second.before.txt").read_text().startswith("UNSET ")
+    assert (folder / "third.before.txt").read_text() == f"{folder}\n"
+
+
 def test_a_probe_does_not_read_our_standard_input(shell: str, folder: Path) -> None:
     script = probe_script(str(folder), [probe("cat", "cat")], "once")
     done = subprocess.run([shell, "-c", script], input="ours", text=True, check=False, timeout=5)

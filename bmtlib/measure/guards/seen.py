@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bmtlib.errors import ParseError
+from bmtlib.measure.outcome import counters
 from bmtlib.measure.probes import BY_NAME, PROBES
 from bmtlib.parsers.samples import split_samples
 
@@ -62,12 +63,18 @@ class Seen:
         before, after = self.rows(host, probe, "before"), self.rows(host, probe, "after")
         return None if before is None or after is None else (before, after)
 
-    def counters(self, host: str) -> tuple[dict[str, int], dict[str, int]] | None:
-        """The kernel's counters (nstat) before and after the load."""
-        if (found := self.around(host, "nstat")) is None:
+    def counters(self, host: str) -> tuple[Mapping[str, int], Mapping[str, int]] | None:
+        """The kernel's counters (nstat, or snmp) before and after the load; None unless both are there."""
+        before, after = self._counters(host, "before"), self._counters(host, "after")
+        return None if before is None or after is None else (before, after)
+
+    def _counters(self, host: str, moment: str) -> Mapping[str, int] | None:
+        probe = self.taken(host, "nstat", moment)
+        content = self.files.get(host, {}).get(f"{probe}.{moment}.txt")
+        try:
+            return None if content is None else counters(probe, content.decode(errors="replace"))
+        except ParseError:
             return None
-        before, after = ({row["name"]: row["count"] for row in part} for part in found)
-        return before, after
 
     def growth(self, host: str, counter: str) -> int | None:
         """By how much one of the kernel's counters grew."""
