@@ -14,7 +14,8 @@ from rich.text import Text
 from bmtlib.doctor import Check
 from bmtlib.fleet import Applied
 from bmtlib.hosts.rollback import Drift, Rolled
-from bmtlib.measure.estimate import estimate_s
+from bmtlib.knee_plan import Search, at_the_cap, make_knee_plan, wish
+from bmtlib.measure.estimate import case_s, estimate_s
 from bmtlib.measure.preview import Step
 from bmtlib.params.repetitions import fewest_blocks, words
 from bmtlib.plan import Plan, rows
@@ -56,7 +57,22 @@ def show_plan(plan: Plan, steps: Sequence[Step]) -> None:
         title = f"Settings of the profile '{' and '.join(scenario.tunings)}' that these hosts cannot have"
         console.print(_table(title, ["host", "what", "wanted", "why not"], left))
     console.print(Text(f"{hosts(plan)}; {size(plan)}; digest {plan.digest[:12]}"))
+    if scenario.knee is not None:
+        console.print(Text(_search(plan)))
     console.print("Nothing was changed.")
+
+
+def _search(plan: Plan) -> str:
+    """What `bmt knee` would do, which finds its cases as it goes."""
+    whole = make_knee_plan(plan.scenario, plan.testbed)
+    knee, most = wish(whole), Search(whole).most_cases()
+    seconds = most * max(map(case_s, at_the_cap(whole).cases))
+    unit = "requests/s" if knee.vary == "rate" else "connections"
+    return (
+        f"The cases above are those of `bmt run`. `bmt knee` searches in each arm from {knee.lowest:,} {unit} up to "
+        f"{knee.highest:,}, to {knee.precision:.0%}, with {knee.confirm} cases at a level: {most} cases at the most, "
+        f"about {duration(seconds)}"
+    )
 
 
 def hosts(plan: Plan) -> str:
@@ -67,13 +83,13 @@ def hosts(plan: Plan) -> str:
 
 def size(plan: Plan) -> str:
     """How many cases, and how long they will take."""
-    wish = plan.scenario.repetitions
-    fewest = [case for case in plan.cases if case.block <= fewest_blocks(wish)]
+    rule = plan.scenario.repetitions
+    fewest = [case for case in plan.cases if case.block <= fewest_blocks(rule)]
     most = f"{len(plan.cases)} cases, about {duration(estimate_s(plan.cases))}"
     if len(fewest) == len(plan.cases):
         return most
     least = f"{len(fewest)} cases at least, about {duration(estimate_s(fewest))}"
-    return f"{least}; {most} at the most (blocks: {words(wish)})"
+    return f"{least}; {most} at the most (blocks: {words(rule)})"
 
 
 def show_checks(checks: Sequence[Check]) -> None:
