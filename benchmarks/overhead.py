@@ -1,8 +1,9 @@
 """What bmtlib itself costs, on this machine, now: prints figures, judges nothing.
 
-    .venv/bin/python benchmarks/overhead.py [--pairs 5] [--vm]
+    .venv/bin/python benchmarks/overhead.py [--pairs 5] [--vm | --study]
 
-0. With --vm nothing but this: a virtual director's boot, the first request it forwards, and 2. on it.
+0. With --vm nothing but this: a virtual director's boot, the first request it forwards, and 2. on it. With --study
+   nothing but 2. by phases in a lab of the study's size (25 web hosts, 200 clients), and a switch of tunings.
 1. A lab of 25 web hosts, 30 clients and a director: time until every web host answers, and until it is gone.
 2. One case: seconds beside warm-up and load.
 3. requests/s of ab under bmtlib against the same ab commands from a bare shell script, in the same lab, pair by pair.
@@ -87,6 +88,33 @@ def lab_times(folder: RunDir) -> None:
     print(f"  down in {time.monotonic() - started:.2f} s")
 
 
+def study_times(folder: RunDir, rounds: int) -> None:
+    """Cases of three arms, so many times, with a load that is small: it is what is beside it that is asked."""
+    settings = ["webs=25", "clients=200", "repetitions=1", "load.seconds=3", "load.concurrency=400"]
+    loaded = load("quick", settings=[*settings, "factors={tuning: [seed, recommended]}"])
+    ready = check(loaded.plan)
+    phases: dict[str, list[float]] = {}
+    switches = []
+    with open_session(loaded, ready) as session:
+        cases = [case for case in loaded.plan.cases if case.tuning == session.tuning]
+        for case in cases * rounds:
+            record = CaseRun(case, session, folder, silent).run()
+            spent = {**record["phase_s"], "load": record["phase_s"]["load"] - (record["window_s"] or 0)}
+            for phase, seconds in spent.items():
+                phases.setdefault(phase, []).append(seconds)
+        for tuning in ["recommended", "seed"] * 3:
+            started = time.monotonic()
+            session.tune(tuning)
+            switches.append(time.monotonic() - started)
+    print(f"a case at 226 hosts, median and range of {len(cases) * rounds}, seconds (load: beside its window)")
+    for phase, found in phases.items():
+        print(f"  {phase:10} {statistics.median(found):5.2f}  {min(found):5.2f} - {max(found):5.2f}")
+    beside = sum(statistics.median(found) for phase, found in phases.items() if phase not in ("warmup", "load"))
+    print(f"  beside warm-up and load: {beside:.2f}, the sum of the medians")
+    done = sorted(switches[1:])  # the first may have been none
+    print(f"  a switch of tunings: {statistics.median(done):.2f}  {done[0]:.2f} - {done[-1]:.2f}")
+
+
 def bare_load(session: Session, run: CaseRun) -> list[ab.AbRow]:
     """The case's ab commands from one shell script: all in the background, then wait. What each of them printed."""
     hosts = session.lab.hosts
@@ -157,12 +185,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--run", type=Path, default=Path(__file__).parent.parent / "data" / "demo")
     parser.add_argument("--vm", action="store_true")
+    parser.add_argument("--study", action="store_true")
     options = parser.parse_args()
     if options.vm:
         with tempfile.TemporaryDirectory() as folder:
             vm_times(RunDir(folder))
         return
     with tempfile.TemporaryDirectory() as folder:
+        if options.study:
+            study_times(RunDir(folder), options.pairs)
+            return
         lab_times(RunDir(folder))
         pairs(RunDir(folder), options.pairs)
     report_times(options.run)
