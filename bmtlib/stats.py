@@ -26,6 +26,7 @@ import numpy.typing as npt
 from scipy.special import chdtri, fdtri, gammaln, nctdtrinc, ndtr, ndtri, stdtrit
 
 LEVEL = 0.95
+_TAIL = (1 - LEVEL) / 2
 FEWEST_BLOCKS = 3  # below it an interval would be a guess
 _RESAMPLES = 4000
 _SEED = 2022
@@ -91,6 +92,38 @@ def paired_ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Estimate:
         return estimate(upper / lower)
 
 
+def unpaired_ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Estimate:
+    """Ratio of the medians of two sets of blocks that have nothing in common, as those of two runs; n: the fewer.
+
+    Nothing that hits both alike is taken out. Interval: both sides resampled by themselves, and Welch's t of the
+    logarithms, end by end the wider. It knows how blocks differ within each run, not how one run differs from the next.
+
+    >>> found = unpaired_ratio([110.0, 112.0, 108.0], [100.0, 102.0, 98.0])
+    >>> [round(value, 2) for value in (found.median, found.low, found.high)], found.n
+    ([1.1, 1.05, 1.15], 3)
+    """
+    upper, lower = _positive(above), _positive(below)
+    n = min(len(upper), len(lower))
+    low, high = np.nan, np.nan
+    if n >= FEWEST_BLOCKS:
+        drawn = [np.median(part[_resamples(len(part), side)], axis=1) for side, part in enumerate((upper, lower))]
+        drawn_low, drawn_high = np.quantile(drawn[0] / drawn[1], [_TAIL, 1 - _TAIL])
+        welch_low, welch_high = _welch_interval(np.log(upper), np.log(lower))
+        low, high = min(drawn_low, welch_low), max(drawn_high, welch_high)
+    middle = float(np.median(upper) / np.median(lower)) if n else np.nan
+    return Estimate(median=middle, low=float(low), high=float(high), min=np.nan, max=np.nan, n=n)
+
+
+def _welch_interval(one: Values, other: Values) -> tuple[float, float]:
+    """exp() of the difference of the means, by Welch's t, which lets both scatter as they do."""
+    parts = np.array([part.var(ddof=1) / len(part) for part in (one, other)])
+    difference, error = float(one.mean() - other.mean()), float(np.sqrt(parts.sum()))
+    if error:  # all equal on both sides: no width
+        free = parts.sum() ** 2 / (parts**2 / [len(one) - 1, len(other) - 1]).sum()
+        error *= float(stdtrit(free, (1 + LEVEL) / 2))
+    return float(np.exp(difference - error)), float(np.exp(difference + error))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Effect:
     """How large a difference is beside the chance of single blocks; see `paired_effect`."""
@@ -123,9 +156,8 @@ def paired_effect(above: npt.ArrayLike, below: npt.ArrayLike) -> Effect:
     if n < FEWEST_BLOCKS or scatter < 1e-12:  # equal ratios differ by rounding only
         return Effect(size=np.nan, low=np.nan, high=np.nan, higher_in=higher, n=n)
     free, size, root = n - 1, float(logs.mean()) / scatter, float(np.sqrt(n))
-    tail = (1 - LEVEL) / 2
     # nctdtrinc: the noncentrality with which t or less has this probability.
-    low, high = (float(nctdtrinc(free, share, size * root)) / root for share in (1 - tail, tail))
+    low, high = (float(nctdtrinc(free, share, size * root)) / root for share in (1 - _TAIL, _TAIL))
     correction = float(np.exp(gammaln(free / 2) - gammaln((free - 1) / 2)) / np.sqrt(free / 2))
     return Effect(size=correction * size, low=correction * low, high=correction * high, higher_in=higher, n=n)
 
@@ -143,8 +175,8 @@ def spread(values: npt.ArrayLike) -> Estimate:
     known = _positive(values)
     if len(known) < FEWEST_BLOCKS:
         return Estimate(median=np.nan, low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=len(known))
-    found, free, tail = float(np.log(known).std(ddof=1)), len(known) - 1, (1 - LEVEL) / 2
-    low, high = (found * float(np.sqrt(free / chdtri(free, share))) for share in (tail, 1 - tail))
+    found, free = float(np.log(known).std(ddof=1)), len(known) - 1
+    low, high = (found * float(np.sqrt(free / chdtri(free, share))) for share in (_TAIL, 1 - _TAIL))
     return Estimate(median=found, low=low, high=high, min=np.nan, max=np.nan, n=len(known))
 
 
@@ -160,9 +192,9 @@ def spread_ratio(above: npt.ArrayLike, below: npt.ArrayLike) -> Estimate:
     spreads = [float(np.log(part).std(ddof=1)) if len(part) > 1 else 0.0 for part in (upper, lower)]
     if n < FEWEST_BLOCKS or not spreads[1]:
         return Estimate(median=np.nan, low=np.nan, high=np.nan, min=np.nan, max=np.nan, n=n)
-    found, tail = spreads[0] / spreads[1], (1 - LEVEL) / 2
+    found = spreads[0] / spreads[1]
     free = (len(upper) - 1, len(lower) - 1)
-    low, high = (found / float(np.sqrt(fdtri(*free, share))) for share in (1 - tail, tail))
+    low, high = (found / float(np.sqrt(fdtri(*free, share))) for share in (1 - _TAIL, _TAIL))
     return Estimate(median=found, low=low, high=high, min=np.nan, max=np.nan, n=n)
 
 
@@ -208,14 +240,13 @@ def blocks_needed(found: Estimate, limit: float) -> int | None:
 def bootstrap_interval(values: Values) -> tuple[float, float]:
     """Percentile bootstrap of the median. Seeded: the same values give the same interval."""
     medians = np.median(values[_resamples(len(values))], axis=1)
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(medians, [tail, 1 - tail])
+    low, high = np.quantile(medians, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
 
 
 @lru_cache(maxsize=32)
-def _resamples(n: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng(_SEED).integers(0, n, size=(_RESAMPLES, n))
+def _resamples(n: int, side: int = 0) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(_SEED + side).integers(0, n, size=(_RESAMPLES, n))
 
 
 def student_interval(values: Values) -> tuple[float, float]:

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bmtlib.stats import bootstrap_interval, estimate, paired_effect, paired_ratio, student_interval, trend, verdict
+from bmtlib.stats import (
+    bootstrap_interval,
+    estimate,
+    paired_effect,
+    paired_ratio,
+    student_interval,
+    trend,
+    unpaired_ratio,
+    verdict,
+)
 
 
 def test_the_median_lies_in_its_interval_and_the_interval_holds_the_bootstrap() -> None:
@@ -176,3 +185,34 @@ def test_trend_is_seen_by_chance_in_one_run_of_twenty_at_most() -> None:
     generator = np.random.default_rng(15)
     draws = [trend(np.arange(8), generator.normal(0, 1, 8), np.zeros(8)) for _ in range(400)]
     assert np.mean([found.direction != "none shown" for found in draws]) < 0.08
+
+
+def test_unpaired_ratio_against_scipy() -> None:
+    from scipy.stats import ttest_ind
+
+    generator = np.random.default_rng(16)
+    one, other = np.exp(generator.normal(0.1, 0.02, 5)), np.exp(generator.normal(0, 0.06, 9))
+    found = unpaired_ratio(one, other)
+    welch = ttest_ind(np.log(one), np.log(other), equal_var=False).confidence_interval(0.95)
+    assert found.median == pytest.approx(np.median(one) / np.median(other))
+    assert found.low <= np.exp(welch.low) * (1 + 1e-12)
+    assert found.high >= np.exp(welch.high) * (1 - 1e-12)
+    assert found.n == 5
+
+
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (3, 10), (8, 8)])
+def test_unpaired_interval_holds_the_ratio(n: int, m: int) -> None:
+    generator = np.random.default_rng(17)
+    draws = [
+        unpaired_ratio(1.3 * np.exp(generator.normal(0, 0.05, n)), np.exp(generator.normal(0, 0.02, m)))
+        for _ in range(300)
+    ]
+    assert np.mean([found.low <= 1.3 <= found.high for found in draws]) > 0.92
+
+
+def test_two_blocks_of_one_side_give_no_unpaired_interval() -> None:
+    found = unpaired_ratio([2.0, 4.0], [1.0, 1.0, 1.0])
+    assert (found.median, found.n) == (3.0, 2)
+    assert np.isnan(found.low)
+    assert np.isnan(unpaired_ratio([], [1.0, 1.0, 1.0]).median)
+    assert unpaired_ratio([2.0] * 3, [1.0] * 3).high == pytest.approx(2.0)

@@ -149,7 +149,7 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
             **names,
             **_marked(tables, measure, sides, _ratio(pairs[f"{measure}_x"], pairs[f"{measure}_y"], spoilt)),
         }
-        for names, pairs, sides, spoilt in _pairs(tables, trials)
+        for names, pairs, sides, spoilt in paired_blocks(tables, trials)
         for measure in MEASURES
         # Under the direct arm the director has nothing to do, so its cost is noise and no measure for others.
         if not (measure.startswith("director") and direct & {names["arm"], names["against"]})
@@ -168,7 +168,7 @@ def df_ratio(tables: Tables) -> pd.DataFrame:
 Side = dict[str, Any]  # the columns of `keys`
 
 
-def _pairs(
+def paired_blocks(
     tables: Tables, trials: pd.DataFrame
 ) -> Iterator[tuple[dict[str, Any], pd.DataFrame, tuple[Side, Side], str]]:
     """Names of both sides; their trials joined by block: columns of the arm end in _x, of the other in _y; the sides;

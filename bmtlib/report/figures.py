@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import matplotlib as mpl
+import pandas as pd
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.plots import FIGURES, save_figure
@@ -33,6 +34,11 @@ def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool
     drawn = plot(tables)
     if folder is not None:
         save_figure(drawn, frame, folder, name)
+    return shown(name, drawn, frame)
+
+
+def shown(name: str, drawn: Figure, frame: pd.DataFrame) -> Html:
+    """A figure that was drawn from the rows of `frame`."""
     title, *notes = (" ".join(text.get_text().split()) for text in drawn.texts)
     picture = _picture(drawn) if drawn.axes else b""
     return render(
