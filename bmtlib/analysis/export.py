@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from bmtlib.analysis.metadata import CSVW, PACKAGE, csv_metadata, data_package
 from bmtlib.analysis.tables import parquet, read_tables
 from bmtlib.errors import MachineError
 from bmtlib.rundir import RunDir
@@ -15,22 +19,36 @@ Format = Literal["csv", "parquet", "json"]
 
 
 def export_tables(run: RunDir, to: Path | str, fmt: Format = "csv") -> list[Path]:
-    """Write every table of a run as <to>/<table>.<fmt>; the paths written, in the order of the tables.
+    """Write every table of a run as <to>/<table>.<fmt>, and what describes them; the paths written, tables in order.
 
     csv: with a heading, missing values empty. json: a list of objects, missing values null. parquet: with types.
-    Raises MachineError when the folder cannot be written.
+    datapackage.json (Frictionless) has the meaning, type and unit of every column; beside CSV csv-metadata.json (CSV on
+    the Web) has them too. They are written last: who finds them finds all tables. Raises MachineError when the folder
+    cannot be written.
     """
-    folder, paths = Path(to), []
-    for name, table in read_tables(run).frames().items():
-        path = folder / f"{name}.{fmt}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_content(table, fmt))
-        except OSError as error:
-            why = f"cannot write the table {name}: {error.strerror}"
-            raise MachineError(why, where=str(path), todo="choose a folder you may write with --to DIR") from error
-        paths.append(path)
-    return paths
+    about = run.run_json()
+    contents: dict[str, Callable[[], bytes]] = {
+        f"{name}.{fmt}": partial(_content, table, fmt) for name, table in read_tables(run).frames().items()
+    }
+    contents[PACKAGE] = lambda: data_package(about, fmt).encode(errors="backslashreplace")
+    if fmt == "csv":
+        contents[CSVW] = lambda: csv_metadata(about).encode(errors="backslashreplace")
+    return [_write(Path(to) / name, content()) for name, content in contents.items()]
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """A whole file, or none."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        why = f"cannot write the table {path.stem}: {error.strerror}"
+        raise MachineError(why, where=str(path), todo="choose a folder you may write with --to DIR") from error
+    return path
 
 
 def _content(table: pd.DataFrame, fmt: Format) -> bytes:
