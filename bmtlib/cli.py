@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Literal
 
 import click
 from click.core import ParameterSource
@@ -17,6 +15,7 @@ from bmtlib.cli_claims import claims
 from bmtlib.cli_fleet import apply, lint, rollback, verify
 from bmtlib.cli_lab import lab
 from bmtlib.cli_options import BREAK_LOCK, LANGUAGE, SET, TESTBED, Verbs, scenario_names
+from bmtlib.cli_report import archive, capacity, export, report, rerun, site
 from bmtlib.errors import InputError, MachineError
 
 
@@ -176,42 +175,8 @@ def plan(scenario: str, testbed: str, settings: tuple[str, ...], as_json: bool) 
         show_plan(loaded.plan, steps)
 
 
-for verb in (apply, verify, rollback, lint, lab, claims):
+for verb in (apply, verify, rollback, lint, lab, report, rerun, claims, capacity, export, archive, site):
     main.add_command(verb)
-
-
-@main.command()
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path())
-@LANGUAGE
-@click.option("--pdf", is_flag=True, help="Print it into a PDF beside it, too. Needs Chromium.")
-@click.option("--fresh", is_flag=True, help="Build it again, though nothing changed since it was built.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False),
-    help="Folder for the page alone, of one RUN whose own folder cannot or shall not be written.",
-)
-def report(runs: tuple[str, ...], languages: tuple[str, ...], pdf: bool, fresh: bool, out: str | None) -> None:
-    """Build report.html from a run folder; nothing is measured. Prints the report's path.
-
-    \b
-    Examples:
-      bmt report data/demo
-      bmt report data/*-quick-* --pdf
-      bmt report data/demo --language en --language ko
-      bmt report /archive/20261123T032909Z-quick-c6add0 --out .
-    """
-    from bmtlib.report import build_reports, current_reports, print_page
-
-    if out is not None and len(runs) > 1:
-        raise InputError("reports of several runs have the same name", where="--out", todo="give one RUN")
-    for run in runs:
-        pages = None if fresh else current_reports(run, languages, out)
-        if pages is not None:
-            click.echo(f"{run}: nothing changed since its report was built; --fresh builds it again", err=True)
-        for page in pages or build_reports(run, languages, out):
-            click.echo(page)
-            if pdf:
-                click.echo(print_page(page))
 
 
 @main.command()
@@ -239,55 +204,6 @@ def doctor(testbed: str | None, settings: tuple[str, ...], as_json: bool) -> Non
         click.echo(json.dumps([vars(check) for check in checks], indent=1))
     else:
         show_checks(checks)
-
-
-@main.command()
-@click.argument("run", type=click.Path())
-@click.option(
-    "--to", type=click.Path(file_okay=False), default="export", show_default=True, help="Folder to write into."
-)
-@click.option("--format", "fmt", type=click.Choice(["csv", "parquet", "json"]), default="csv", show_default=True)
-def export(run: str, to: str, fmt: Literal["csv", "parquet", "json"]) -> None:
-    """Write a run's tidy tables as CSV, Parquet or JSON. data/README.md explains each column.
-
-    \b
-    Example:
-      bmt export data/demo --to /tmp/demo --format csv
-    """
-    from bmtlib.analysis.export import export_tables
-    from bmtlib.rundir import RunDir
-
-    for path in export_tables(RunDir.open(run), Path(to), fmt):
-        click.echo(path)
-
-
-@main.command()
-@click.argument("run", type=click.Path())
-@click.option("--rps", type=float, required=True, help="Requests/s that the site has to carry.")
-@click.option("--kib", type=float, required=True, help="Size of an answer, in KiB.")
-@click.option("--gbit", type=float, required=True, help="Speed of each host's link, in Gbit/s.")
-@click.option("--use", type=float, default=1.0, show_default=True, help="Share of CPUs and links that may be in use.")
-@click.option("--cpus", type=int, help="CPUs of a director.  [default: as many as were measured]")
-@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
-def capacity(run: str, rps: float, kib: float, gbit: float, use: float, cpus: int | None, as_json: bool) -> None:
-    """Say how many directors a demand takes by each arm, and what limits them. Needs a run over three file sizes.
-
-    \b
-    Examples:
-      bmt run file-size
-      bmt capacity data/*-file-size-* --rps 50000 --kib 20 --gbit 10
-      bmt capacity data/my-run --rps 50000 --kib 20 --gbit 10 --use 0.7 --json
-    """
-    from bmtlib.analysis.capacity import Demand, capacity_of
-    from bmtlib.rundir import RunDir
-    from bmtlib.show_capacity import show_capacity
-
-    demand = Demand(requests_per_s=rps, kib=kib, gbit_per_s=gbit, use=use, cpus=cpus)
-    rows = capacity_of(RunDir.open(run), demand)
-    if as_json:
-        click.echo(rows.to_json(orient="records", indent=1, force_ascii=False))
-    else:
-        show_capacity(rows)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -35,7 +35,7 @@ DOCS = [
     ROOT / name
     for name in (
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "notebooks/README.md"),
-        *("docs/fleet.md", "docs/load-engines.md"),
+        *("docs/fleet.md", "docs/load-engines.md", "docs/use-our-data.md"),
     )
 ]
 DICTIONARY = (ROOT / "data/README.md").read_text()
