@@ -7,12 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 import click
-from click.core import ParameterSource
 
-from bmtlib.cli_options import BREAK_LOCK, SET
+from bmtlib.cli_options import BREAK_LOCK, LANGUAGE, SET
 from bmtlib.errors import InputError
-
-_TYPED = ParameterSource.COMMANDLINE
 
 
 @click.command()
@@ -24,41 +21,60 @@ _TYPED = ParameterSource.COMMANDLINE
     help="Compare though these differ: scenario, load, testbed, engine, kernel, cpu, nic, versions, settings.",
 )
 @click.option("--anyway", is_flag=True, help="Compare whatever differs.")
+@LANGUAGE
+@click.option("--pdf", is_flag=True, help="Print it into a PDF beside it, too. Needs Chromium.")
+@click.option("--fresh", is_flag=True, help="Build it again, though nothing changed since it was built.")
 @click.option(
-    "--to",
-    type=click.Path(dir_okay=False),
-    default="compare.html",
-    show_default=True,
-    help="The page of several runs, side by side.",
+    "--out",
+    type=click.Path(file_okay=False),
+    help="Folder for the page alone.  [default: the run folder; of several runs the current folder]",
 )
-@click.pass_context
 def report(
-    context: click.Context, runs: tuple[str, ...], each: bool, despite: str | None, anyway: bool, to: str
+    runs: tuple[str, ...],
+    each: bool,
+    despite: str | None,
+    anyway: bool,
+    languages: tuple[str, ...],
+    pdf: bool,
+    fresh: bool,
+    out: str | None,
 ) -> None:
-    """Build report.html from a run folder, or one page that compares several runs; nothing is measured.
+    """Build report.html from a run folder, or compare.html that shows several side by side; nothing is measured.
 
-    Prints the page's path. Several runs are compared only where load, testbed, kernel, cards, processors and versions
-    are the same, unless told; the page shows what differs.
+    Prints the page's path. Several runs are compared only where load, testbed, kernels, cards, processors, versions and
+    settings are the same, unless told; the page shows what differs.
 
     \b
     Examples:
-      bmt report data/demo
-      bmt report data/before data/after --to after-the-update.html
-      bmt report data/before data/after --despite kernel,versions
+      bmt report data/demo --pdf
+      bmt report data/demo --language en --language ko
+      bmt report /archive/20261123T032909Z-quick-c6add0 --out .
+      bmt report data/demo data/my-run --despite kernel,versions
       bmt report --each data/*-quick-*
     """
-    from bmtlib.report import build_report
+    from bmtlib.report import build_reports, current_reports, print_page
     from bmtlib.report.compare_runs import build_comparison
 
-    given = [name for name in ("despite", "anyway", "to") if context.get_parameter_source(name) == _TYPED]
-    if each or len(runs) == 1:
-        if given:
-            raise InputError(f"--{given[0]} is for several runs side by side", todo="name two runs, without --each")
-        for path in runs:
-            click.echo(build_report(Path(path)))
-        return
-    words = [word.strip() for word in (despite or "").split(",") if word.strip()]
-    click.echo(build_comparison([Path(path) for path in runs], Path(to), despite=None if anyway else words))
+    several = len(runs) > 1 and not each
+    if not several and (despite is not None or anyway):
+        wrong = "--anyway" if anyway else "--despite"
+        raise InputError(f"{wrong} is for several runs side by side", todo="name two runs, without --each")
+    if each and out is not None and len(runs) > 1:
+        raise InputError("reports of several runs have the same name", where="--out", todo="give one RUN")
+    if several:
+        words = None if anyway else [word.strip() for word in (despite or "").split(",") if word.strip()]
+        made = [build_comparison(runs, out or ".", words, languages)]
+    else:
+        made = []
+        for run in runs:
+            pages = None if fresh else current_reports(run, languages, out)
+            if pages is not None:
+                click.echo(f"{run}: nothing changed since its report was built; --fresh builds it again", err=True)
+            made.append(pages or build_reports(run, languages, out))
+    for page in (page for pages in made for page in pages):
+        click.echo(page)
+        if pdf:
+            click.echo(print_page(page))
 
 
 @click.command()

@@ -21,31 +21,31 @@ def load_again(page: Path | str, testbed: str | None = None, settings: Sequence[
     damaged, of a newer bmtlib, or holds what this bmtlib does not take.
     """
     found = read_embedded(page)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", str(found.run.get("name") or "rerun")).strip("-.") or "rerun"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", found.name or "rerun").strip("-.") or "rerun"
     with tempfile.TemporaryDirectory(prefix="bmt-rerun-") as folder:
         scenario, bed = Path(folder) / f"{name}.yml", Path(folder) / "testbed.yml"
         scenario.write_text(found.scenario, encoding="utf-8")
         bed.write_text(found.testbed, encoding="utf-8")
         try:
-            loaded = load(str(scenario), testbed or str(bed), settings, search=found.run.get("search") == "knee")
+            loaded = load(str(scenario), testbed or str(bed), settings, search=found.search == "knee")
         except InputError as error:
             texts = [text.replace(f"{folder}/", f"{page}: ") for text in (error.what, error.where, error.todo)]
             raise InputError(texts[0], where=texts[1], todo=texts[2]) from None
-    return loaded, list(_differs(found, loaded))
+    return loaded, _differs(found, loaded)
 
 
 def _differs(found: Embedded, loaded: Loaded) -> list[str]:
-    run, lines = found.run, []
-    for name, text in found.settings.items():
+    lines = []
+    for name, text in found.profiles.items():
         if loaded.texts.get(f"profiles/{name}", text) != text:
             lines.append(f"profile {name}: params/profiles has another one now, and that is taken")
-    if run.get("digest") != loaded.plan.digest and not lines:
+    if found.digest != loaded.plan.digest and not lines:
         lines.append("plan: another one than that of the run (settings, profiles, or what bmtlib makes of them)")
-    if run.get("bmtlib") != bmtlib.__version__:
-        lines.append(f"bmtlib: was {run.get('bmtlib')}, is {bmtlib.__version__}")
+    if found.bmtlib != bmtlib.__version__:
+        lines.append(f"bmtlib: was {found.bmtlib}, is {bmtlib.__version__}")
     if loaded.plan.testbed.kind == "ssh":  # its hosts are asked when the run begins
         return lines
-    before, now = run.get("versions") or {}, program_versions()
+    before, now = found.versions, program_versions()
     for name in before:
         if now.get(name) != before[name]:
             lines.append(f"{name}: was {before[name]}, is {now.get(name) or 'absent'}")

@@ -53,8 +53,7 @@ def df_runs(runs: Sequence[Tables]) -> pd.DataFrame:
     value: median over the run's blocks; low, high: 95 % interval; n: blocks
     against: the first run; ratio: this run / the first; ratio_low, ratio_high: 95 % interval of unpaired blocks. All
         missing in the first run's rows
-    verdict: higher, lower or undecided, as in `df_ratio` (marks of guards too); empty in the first run's rows; why: of an
-        undecided one
+    verdict: higher, lower or undecided, as in `df_ratio`; empty in the first run's rows; why: of an undecided one
     """
     names, factors = run_names(runs), factors_of(runs)
     measured = [_by_arm(tables, factors) for tables in runs]

@@ -18,18 +18,19 @@ from bmtlib.params.profile import Profile
 from bmtlib.params.scenario import Scenario
 from bmtlib.parsers import ethtool, lscpu
 from bmtlib.rundir import RunDir
+from bmtlib.texts import msg
 
 # What must be equal, in the words of `bmt report --despite`.
 GROUPS = {
-    "scenario": "what was asked: arms, factors, hosts, tuning",
-    "load": "what clients asked for, and with which load generator",
-    "testbed": "its kind, what it can show, which CPUs the director had",
-    "engine": "what drove each arm",
-    "kernel": "kernels of the hosts",
-    "cpu": "processors",
-    "nic": "network cards: driver, firmware, speed",
-    "versions": "versions of the programs that served, balanced and asked",
-    "settings": "kernel settings: profiles, and what hosts refused",
+    "scenario": msg("what was asked: arms, factors, hosts, tuning"),
+    "load": msg("what clients asked for, and with which load generator"),
+    "testbed": msg("its kind, what it can show, which CPUs the director had"),
+    "engine": msg("what drove each arm"),
+    "kernel": msg("kernels of the hosts"),
+    "cpu": msg("processors"),
+    "nic": msg("network cards: driver, firmware, speed"),
+    "versions": msg("versions of the programs that served, balanced and asked"),
+    "settings": msg("kernel settings: profiles, and what hosts refused"),
 }
 UNKNOWN = "unknown"
 # Parts of a scenario that are words, or say how often and in which order: no condition of a single case.

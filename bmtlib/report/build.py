@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bmtlib.params.paths import project_root
+from bmtlib.report.crate import write_crate
 from bmtlib.report.execute import execute, reserve
 from bmtlib.report.freshness import made_of, sign
 from bmtlib.report.page import make_page, page_name
@@ -33,9 +34,9 @@ def build_reports(run: Path | str, languages: Sequence[str] = ("en",), out: Path
 
     English is report.html, others are report.<language>.html; each page links to those that are there beside it.
 
-    The executed notebooks are kept in <run>/notebooks. With `out`, a folder, pages alone are made, and there; nothing
-    is written into the run folder but the cache of its tables, where that is possible. An earlier report stays as it is
-    until the new one is whole.
+    The executed notebooks are kept in <run>/notebooks, and ro-crate-metadata.json describes all that is there. With
+    `out`, a folder, pages alone are made, and there; nothing is written into the run folder but the cache of its
+    tables, where that is possible. An earlier report stays as it is until the new one is whole.
 
     Raises InputError (no run folder, or one that cannot be read), MachineError (it cannot be written), BmtError (a
     notebook failed: names notebook, cell and error).
@@ -47,7 +48,9 @@ def build_reports(run: Path | str, languages: Sequence[str] = ("en",), out: Path
     _make_tables(folder)
     if out is None:
         _execute(folder, folder.path / "notebooks", languages, CLOSER)
-        return _write(folder, folder.path / "notebooks", folder.path, languages, digest)
+        pages = _write(folder, folder.path / "notebooks", folder.path, languages, digest)
+        write_crate(folder)
+        return pages
     with tempfile.TemporaryDirectory(prefix="bmt-report-") as private:
         _execute(folder, Path(private), languages)
         return _write(folder, Path(private), Path(out), languages, digest)

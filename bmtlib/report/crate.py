@@ -23,6 +23,7 @@ _TYPES = {
     "ipynb": "application/x-ipynb+json",
     "json": "application/json",
     "jsonl": "application/x-ndjson",
+    "pdf": "application/pdf",
     "yml": "application/yaml",
 }
 # What lies right below a run folder: data/README.md has it in full.
@@ -34,6 +35,7 @@ _FILES = {
     "knee.json": "Each case of a search for the knee, and whether it kept the objective",
     "events.jsonl": "Every step with its time",
     "report.html": "The report: one page that opens offline",
+    "report.pdf": "The report, printed",
 }
 _FOLDERS = {
     "cases": "Raw output and verdicts, case by case",
@@ -101,7 +103,7 @@ def _ids(entities: list[Entity]) -> list[Entity]:
 
 
 def _files(run: RunDir) -> Iterator[Entity]:
-    found = [path for path in sorted(run.path.glob("report*.html")) if path.name not in _FILES]
+    found = [path for path in sorted(run.path.glob("report.*.*")) if path.suffix in (".html", ".pdf")]
     for name in [*_FILES, *(path.name for path in found)]:
         if (run.path / name).is_file():
             about = _FILES.get(name, "The report in another language")

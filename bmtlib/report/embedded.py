@@ -3,59 +3,58 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 from bmtlib.errors import InputError
-from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
 
-ELEMENT = "bmt-run"  # id of the element
-VERSION = 1  # raised when an older bmtlib would misread it
+ELEMENT = "bmt-run"  # id of the element, which the page's template has
+FORM = 1  # raised when an older bmtlib would misread it
 _TODO = "`bmt report RUN` builds the page of a run folder anew"
+_KINDS: dict[str, type] = {"scenario": str, "testbed": str, "profiles": dict, "versions": dict}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedded:
-    """scenario, testbed: YAML, every default spelt out. settings: profiles by file name, as YAML. run: of run.json."""
+    """scenario, testbed: YAML, every default spelt out. profiles: by file name, as YAML. versions: of programs.
+
+    name: the scenario's; bmtlib: version that measured; search: "knee" of a search for it, else empty.
+    """
 
     scenario: str
     testbed: str
-    settings: dict[str, str]
-    run: dict[str, Any]
+    profiles: dict[str, str]
+    versions: dict[str, str]
+    name: str
+    digest: str
+    bmtlib: str
+    search: str
 
 
-def script(folder: RunDir) -> Html:
-    """The element for a page: JSON that no browser runs. Empty when the folder lacks one of both inputs."""
-    texts = {}
-    for name in ("scenario", "testbed"):
-        path = folder.path / f"{name}.yml"
-        if not path.is_file():
-            return Html("")
-        texts[name] = path.read_text(encoding="utf-8")
-    about = folder.run_json()
-    hosts = about.get("hosts", [])
-    content = {
-        "version": VERSION,
-        **texts,
-        "settings": {
-            path.name: path.read_text(encoding="utf-8") for path in sorted(folder.path.glob("profiles/*.yml"))
-        },
-        "run": {
-            "id": about.get("id"),
-            "name": about.get("scenario", {}).get("name"),
-            "digest": about.get("digest"),
-            "bmtlib": about.get("bmtlib"),
-            "versions": about.get("versions", {}),
-            "kernels": sorted({str(host.get("kernel")) for host in hosts}),
-            "search": folder.read_json("plan.json").get("search"),
+def embedded(folder: RunDir) -> str:
+    """JSON in which no text can end the element that holds it. Settings of the command line are in the scenario."""
+    run = folder.run_json()
+    found: dict[str, Any] = {
+        "form": FORM,
+        "run": run.get("id"),
+        "name": run.get("scenario", {}).get("name"),
+        "version": run.get("bmtlib"),
+        "versions": run.get("versions", {}),
+        "digest": run.get("digest"),
+        "search": folder.read_json("plan.json").get("search"),
+        "settings": [],
+        "profiles": {
+            path.name: path.read_text(errors="replace") for path in sorted(folder.path.glob("profiles/*.yml"))
         },
     }
-    # In a script element nothing is escaped but by JSON's own means: no text of a scenario can end it.
-    text = json.dumps(content, ensure_ascii=True).replace("<", "\\u003c").replace("&", "\\u0026")
-    return Html(f'<script type="application/json" id="{ELEMENT}">{text}</script>')
+    for name in ("scenario", "testbed"):
+        with suppress(OSError):
+            found[name] = (folder.path / f"{name}.yml").read_text(errors="replace")
+    return json.dumps(found, ensure_ascii=False).replace("<", "\\u003c")
 
 
 def read_embedded(page: Path | str) -> Embedded:
@@ -74,21 +73,31 @@ def read_embedded(page: Path | str) -> Embedded:
         )
     try:
         found = json.loads(parser.content)
-        version = found["version"]
-        if type(version) is not int:
-            raise TypeError("version is no number")
+        form = found["form"]
+        if type(form) is not int:
+            raise TypeError("form is no number")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
-    if version > VERSION:
+    if form > FORM:
         raise InputError(
-            f"{path} is of a newer bmtlib: what it carries has version {version}, and this one reads {VERSION}",
+            f"{path} is of a newer bmtlib ({found.get('version')}): it carries form {form}, and this one reads {FORM}",
             todo="use the bmtlib that made it, or a newer one",
         )
+    if "scenario" not in found or "testbed" not in found:
+        raise InputError(f"{path} is of a run folder that had lost its scenario.yml or testbed.yml", todo=_TODO)
     try:
-        kinds = {"scenario": str, "testbed": str, "settings": dict, "run": dict}
-        if wrong := [key for key, kind in kinds.items() if not isinstance(found[key], kind)]:
+        if wrong := [key for key, kind in _KINDS.items() if not isinstance(found[key], kind)]:
             raise TypeError(f"{wrong[0]} is something else")
-        return Embedded(**{key: found[key] for key in kinds})
+        return Embedded(
+            scenario=found["scenario"],
+            testbed=found["testbed"],
+            profiles=found["profiles"],
+            versions=found["versions"],
+            name=str(found["name"] or ""),
+            digest=str(found["digest"] or ""),
+            bmtlib=str(found["version"]),
+            search=str(found["search"] or ""),
+        )
     except (KeyError, TypeError) as error:
         raise _damaged(path, error) from None
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import bmtlib
 from bmtlib.errors import BmtError
+from bmtlib.report.embedded import embedded
 from bmtlib.report.render import TEMPLATES
 from bmtlib.rundir import RunDir
 from bmtlib.texts import LANGUAGES, language, translated
@@ -31,20 +30,27 @@ def make_page(folder: RunDir, notebook: Path, place: Path, spoken: str, others: 
 
     `sign` tells what it was made of, see `freshness`.
     """
+    away = os.path.relpath(folder.path.resolve(), place.resolve())
+    return to_html(
+        notebook,
+        spoken,
+        title=str(folder.run_json().get("scenario", {}).get("title") or folder.path.name),
+        sisters=[{"language": name, "name": LANGUAGES[name], "page": page_name(name)} for name in others],
+        sign=sign,
+        run_folder="" if away == "." else f"{quote(away)}/",
+        repeat=embedded(folder),
+    )
+
+
+def to_html(notebook: Path, spoken: str, **about: object) -> str:
+    """An executed notebook as a page in a language. `about`: what the template says of it: title, sisters ..."""
     import nbformat
     from nbconvert.exporters import HTMLExporter
 
     executed: Any = nbformat.read(notebook, as_version=4)
-    away = os.path.relpath(folder.path.resolve(), place.resolve())
-    executed.metadata.update(
-        title=str(folder.run_json().get("scenario", {}).get("title") or folder.path.name),
-        generator=f"bmtlib {bmtlib.__version__}",
-        language=spoken,
-        sisters=[{"language": name, "name": LANGUAGES[name], "page": page_name(name)} for name in others],
-        sign=sign,
-        run_folder="" if away == "." else f"{quote(away)}/",
-        repeat=_repeat(folder),
-    )
+    # A notebook's own title and question are for those who open it: the page has its head.
+    executed.cells = [cell for cell in executed.cells if not cell.source.startswith("# ")]
+    executed.metadata.update(generator=f"bmtlib {bmtlib.__version__}", language=spoken, **about)
     exporter = HTMLExporter(
         extra_template_basedirs=[str(TEMPLATES)],
         template_name="page",
@@ -55,23 +61,5 @@ def make_page(folder: RunDir, notebook: Path, place: Path, spoken: str, others: 
     with language(spoken):
         page, _ = exporter.from_notebook_node(executed)
     if not page.rstrip().endswith("</html>"):
-        raise BmtError("the report page is incomplete", where=str(folder.path))
+        raise BmtError("the page is incomplete", where=str(notebook))
     return str(page)
-
-
-def _repeat(folder: RunDir) -> str:
-    """What the run can be repeated from, as JSON in which no text can end the element that holds it.
-
-    Settings of the command line are in the scenario already, as it is kept with the run.
-    """
-    run = folder.run_json()
-    found: dict[str, Any] = {
-        "run": run.get("id"),
-        "version": run.get("bmtlib"),
-        "digest": run.get("digest"),
-        "settings": [],
-    }
-    for name in ("scenario", "testbed"):
-        with suppress(OSError):
-            found[name] = (folder.path / f"{name}.yml").read_text(errors="replace")
-    return json.dumps(found, ensure_ascii=False).replace("<", "\\u003c")

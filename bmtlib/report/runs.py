@@ -18,7 +18,7 @@ from bmtlib.report.parameters import open_run
 from bmtlib.report.render import MISSING, Html, Number, render, table
 from bmtlib.report.results import interval, level, ratio, ratio_interval, records
 from bmtlib.rundir import RunDir
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
 _WORDS = {column: factor.replace("_", " ") for factor, column in FACTOR_COLUMNS.items()}
 
@@ -57,7 +57,7 @@ def head(folders: Sequence[RunDir], tables: Sequence[Tables]) -> Html:
 
 
 def _groups(words: Collection[str]) -> list[str]:
-    return [say(text) for word, text in GROUPS.items() if word in words]
+    return [translated(text) for word, text in GROUPS.items() if word in words]
 
 
 def _told(tables: Sequence[Tables], measure: str) -> bool:
@@ -121,7 +121,7 @@ def ratios(tables: Sequence[Tables]) -> Html:
     letter = dict(zip(across.run_names(tables), across.letters(tables), strict=True))
     rows = [
         {
-            say("measure"): say(MEASURES[row["measure"]]),
+            say("measure"): translated(MEASURES[row["measure"]]),
             say("compared"): f"{row['arm']}\u00a0/\u00a0{row['against']}",
             **{_WORDS[name]: level(name, row[name]) for name in across.factors_of(tables)},
             say("run"): letter[row["run"]],
@@ -148,7 +148,7 @@ def values(tables: Sequence[Tables]) -> Html:
         {
             say("arm"): f"{row['arm']} ({row['engine']})" if row["engine"] not in ("none", row["arm"]) else row["arm"],
             **{_WORDS[name]: level(name, row[name]) for name in across.factors_of(tables)},
-            say("measure"): say(MEASURES[row["measure"]]),
+            say("measure"): translated(MEASURES[row["measure"]]),
             say("run"): letter[row["run"]],
             say("median"): Number.of(row["value"]),
             say("95 % interval"): interval(row["low"], row["high"]),

@@ -13,8 +13,8 @@ from babel.messages.catalog import Catalog
 from jinja2.ext import babel_extract
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# The notebook whose text cells are sections of the report; an installed package keeps it in share/.
-_REPORT = "notebooks/90-report.ipynb"
+# The notebooks whose text cells are sections of a page; an installed package keeps them in share/.
+_PAGES = ("notebooks/60-compare-runs.ipynb", "notebooks/90-report.ipynb")
 
 # Function -> how many of its first arguments are texts.
 KEYWORDS = {"say": 1, "say_html": 1, "translated": 1, "msg": 1, "say_n": 2}
@@ -28,11 +28,12 @@ def texts() -> Iterator[tuple[_Text, str, int]]:
             yield from _in_python(path)
     for path in sorted(PACKAGE.rglob("*.j2")):
         yield from _in_template(path)
-    notebook = next(path for path in (PACKAGE.parent / _REPORT, PACKAGE / "share" / _REPORT) if path.is_file())
-    cells = json.loads(notebook.read_text())["cells"]
-    for number, cell in enumerate(cells):
-        if cell["cell_type"] == "markdown":
-            yield "".join(cell["source"]), _REPORT, number
+    for name in _PAGES:
+        notebook = next(path for path in (PACKAGE.parent / name, PACKAGE / "share" / name) if path.is_file())
+        for number, cell in enumerate(json.loads(notebook.read_text())["cells"]):
+            text = "".join(cell["source"])
+            if cell["cell_type"] == "markdown" and not text.startswith("# "):  # a page has a title of its own
+                yield text, name, number
 
 
 def template() -> Catalog:

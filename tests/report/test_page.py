@@ -86,7 +86,8 @@ def test_hostile_text_is_shown_as_text(page: Page, report: Path, hostile: str) -
 
 def test_run_can_be_repeated_from_the_page(page: Page, report: Path) -> None:
     kept = json.loads(page.kept)
-    assert set(kept) == {"run", "version", "digest", "settings", "scenario", "testbed"}
+    about = {"form", "run", "name", "version", "versions", "digest", "search", "settings", "profiles"}
+    assert set(kept) == {*about, "scenario", "testbed"}
     assert kept["digest"] == json.loads((report.parent / "run.json").read_text())["digest"]
     for name in ("scenario", "testbed"):
         assert kept[name] == (report.parent / f"{name}.yml").read_text()

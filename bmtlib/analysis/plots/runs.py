@@ -24,7 +24,7 @@ from bmtlib.analysis.plots.style import (
     text_colour,
 )
 from bmtlib.analysis.tables import Tables
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
 _MOST_ROWS = 24  # of arms at their levels: more are in the table alone
 
@@ -57,7 +57,7 @@ def runs_finding(runs: Sequence[Tables], measure: str = "requests_per_s") -> str
     table = df_ratios_of_runs(runs)
     table = table[(table["measure"] == measure) & table["value"].notna()]
     later = table[table["ratio"].notna()]
-    what = MEASURES[measure]
+    what = translated(MEASURES[measure])
     if later.empty:
         return say("{what}, run by run", what=what[0].upper() + what[1:])
     first = later.iloc[0]
@@ -117,7 +117,9 @@ def _draw(runs: Sequence[Tables], axes: Axes, groups: Sequence[tuple[Any, pd.Dat
     axes.set_ylim(y - 0.4, -0.7)
     largest = np.nanmax(np.concatenate([part[["value", "high"]].to_numpy().ravel() for _, part in groups]))
     axes.set_xlim(0, 1.45 * largest or 1)
-    axes.set_xlabel(MEASURES[measure] + {"director_cpu_us": " (µs)", "wait_p99_ms": " (ms)"}.get(measure, ""))
+    axes.set_xlabel(
+        translated(MEASURES[measure]) + {"director_cpu_us": " (µs)", "wait_p99_ms": " (ms)"}.get(measure, "")
+    )
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
