@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import io
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from bmtlib.rundir import RunDir
 from bmtlib.texts import say
 
 _POINTS_PER_IN = 72
+_LARGE_BYTES = 50_000
 
 
 def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool = False) -> Html:
@@ -48,8 +50,18 @@ def shown(name: str, drawn: Figure, frame: pd.DataFrame) -> Html:
         note=" ".join(note for note in notes if note),
         picture=base64.b64encode(picture).decode(),
         alt=say("Chart: {title}", title=title),
-        table=base64.b64encode(frame.to_csv(index=False).encode()).decode() if len(frame) else "",
+        table=_attached(frame) if len(frame) else None,
     )
+
+
+def _attached(table: pd.DataFrame) -> dict[str, str]:
+    """A table as a file inside the page: ending, media type, and content in base64. A large one is compressed, so that
+    a page of hundreds of cases can still be sent by mail; spreadsheets open the small ones as they are."""
+    content = table.to_csv(index=False).encode()
+    ending, kind = "csv", "text/csv"
+    if len(content) > _LARGE_BYTES:
+        ending, kind, content = "csv.gz", "application/gzip", gzip.compress(content, mtime=0)
+    return {"ending": ending, "kind": kind, "content": base64.b64encode(content).decode()}
 
 
 def shelf(figures: Path, folder: RunDir) -> Path:

@@ -67,7 +67,7 @@ def test_links_lead_into_the_page_or_to_files_of_the_run(page: Page, report: Pat
     for link in links:
         if link.startswith("#"):
             assert link[1:] in anchors
-        elif not link.startswith("data:text/csv;base64,"):
+        elif not link.startswith(("data:text/csv;base64,", "data:application/gzip;base64,")):
             assert not re.match(r"[a-z]+:|/|\.\.", link), link
             assert (report.parent / link).exists(), link
 
