@@ -144,6 +144,12 @@ def test_an_undecided_heading_is_neutral(builder: Any) -> None:
     assert "fewer" not in said
 
 
+def test_a_heading_says_that_marks_leave_it_undecided(builder: Any) -> None:
+    mark = {"name": "cpu", "verdict": "mark", "text": "", "spoils": ["requests_per_s"], "evidence": []}
+    tables = builder.tables(lambda case: replace(builder.usual(case), guards=(mark,)))
+    assert "undecided by marks of guards, ratio 1.98" in words(plots.plot_throughput(tables))
+
+
 def test_losses_are_named_by_layer(builder: Any) -> None:
     tables = builder.tables(
         lambda case: replace(builder.usual(case), counters={"TcpExtListenDrops": 5}, softnet_dropped=3)

@@ -26,6 +26,7 @@ from bmtlib.analysis.naming import (
     wait_text,
 )
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
 _NAMED = 4  # arms with settings of their own that a heading has room for
 
@@ -68,8 +69,11 @@ def throughput_finding(tables: Tables) -> str:
         row = ratios.iloc[0]
         arm, against = pair_text(tables, row)
         times = ratio_text(row["ratio"], row["low"], row["high"])
+        names = {"arm": arm, "against": against, "times": times}
+        if row["verdict"] == "undecided" and row["marked"]:  # its interval alone might decide it
+            return say("Requests/s of {arm} and {against}: undecided by marks of guards, ratio {times}", **names)
         if row["verdict"] == "undecided":
-            return f"Requests/s of {arm} and {against}: no difference shown, ratio {times}"
+            return say("Requests/s of {arm} and {against}: no difference shown, ratio {times}", **names)
         word = "more" if row["verdict"] == "higher" else "fewer"
         return f"{arm} answers {word} requests/s than {against}: {times} times as many"
     return _many(ratios, "Requests/s")
@@ -84,8 +88,13 @@ def cpu_finding(tables: Tables) -> str:
         row = ratios.iloc[0]
         arm, against = pair_text(tables, row)
         times = ratio_text(row["ratio"], row["low"], row["high"])
+        names = {"arm": arm, "against": against, "times": times}
+        if row["verdict"] == "undecided" and row["marked"]:
+            return say(
+                "Director CPU per request, {arm} and {against}: undecided by marks of guards, ratio {times}", **names
+            )
         if row["verdict"] == "undecided":
-            return f"Director CPU per request, {arm} and {against}: no difference shown, ratio {times}"
+            return say("Director CPU per request, {arm} and {against}: no difference shown, ratio {times}", **names)
         word = "less" if row["verdict"] == "lower" else "more"
         return f"A request costs the director {word} CPU time with {arm} than with {against}: {times} times"
     return _many(ratios, "Director CPU per request") if len(ratios) else "Director CPU time per request"
