@@ -89,6 +89,30 @@ def carried(tables: Tables, demand: Demand, directors: int) -> list[str]:
     return said
 
 
+def directors_finding(tables: Tables, demand: Demand) -> str:
+    """How many directors each arm takes for the demand."""
+    planned = df_planned(tables, demand)
+    each = []
+    for row in records(planned[planned["why"] == ""]):
+        count = "?" if pd.isna(row["directors"]) else row["directors"]
+        low, high = row["directors_low"], row["directors_high"]
+        ends = "" if pd.isna(low) else f" ({low}–{'?' if pd.isna(high) else high})"
+        each.append(f"{in_sentence(row['series'])} {count}{ends}")
+    return say(
+        "Directors for {rate} requests/s of {kib:g} KiB: {each}",
+        rate=number(demand.requests_per_s),
+        kib=demand.kib,
+        each=", ".join(each),
+    )
+
+
+def conclusions(tables: Tables, demand: Demand, directors: int = 0) -> list[str]:
+    """The answer in one sentence, then arm by arm; or why there is none."""
+    if why := why_not(tables, demand):
+        return [why]
+    return [f"{directors_finding(tables, demand)}.", *answers(tables, demand, directors)]
+
+
 def answers(tables: Tables, demand: Demand, directors: int = 0) -> list[str]:
     """How many directors the demand takes, arm by arm, with what limits one; whether `directors` are enough, when they
     are given; then what the figures are worth."""

@@ -18,7 +18,7 @@ from bmtlib.analysis.naming import level, scales
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import arranged, df_trials, done, keys, records
-from bmtlib.analysis.used import df_used
+from bmtlib.analysis.used import Doubt, cases_of, df_used, doubt
 from bmtlib.stats import estimate
 
 ARM, BLOCK = "arm", "block"  # what may be along x beside a factor
@@ -126,13 +126,15 @@ def fitted(tables: Tables, view: View) -> View | None:
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Run:
     """What all views of a run start from, made once: values (every metric by done case), arms and levels that are
-    there, fair (no side has lost too many of its blocks), and the summaries made so far, by metric."""
+    there, fair (no side has lost too many of its blocks); and what was made so far: summaries by metric, doubts by
+    metric and side."""
 
     values: pd.DataFrame
     arms: tuple[str, ...]
     levels: dict[str, list[Any]]
     fair: bool
     summaries: dict[str, pd.DataFrame]
+    doubts: dict[tuple[str, ...], Doubt]
 
 
 _runs: WeakKeyDictionary[Tables, _Run] = WeakKeyDictionary()
@@ -150,6 +152,7 @@ def _of(tables: Tables) -> _Run:
             levels={name: _levels(tables, name, set(cases[name].dropna())) for name in tables.factors},
             fair=bool(df_used(tables)["decides"].all()),
             summaries={},
+            doubts={},
         )
     return _runs[tables]
 
@@ -228,3 +231,11 @@ def all_series_names(tables: Tables, view: View) -> dict[str, str]:
 def is_fair(tables: Tables) -> bool:
     """Whether no arm has lost so many of its blocks that the rest decides nothing."""
     return _of(tables).fair
+
+
+def doubt_of(tables: Tables, metric: str, side: Mapping[str, Any]) -> Doubt:
+    """What marks of guards make of a metric of one arm at its levels (the columns of `keys`)."""
+    key, kept = (metric, *(str(side[name]) for name in keys(tables))), _of(tables).doubts
+    if key not in kept:
+        kept[key] = doubt(tables, cases_of(tables, side), metric)
+    return kept[key]

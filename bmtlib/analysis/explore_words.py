@@ -15,6 +15,7 @@ from bmtlib.analysis.explore import (
     arms,
     df_explored,
     df_explored_trials,
+    doubt_of,
     held_levels,
     is_fair,
     metrics,
@@ -24,8 +25,8 @@ from bmtlib.analysis.naming import in_sentence, level
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import keys
-from bmtlib.analysis.used import spoilt_by
-from bmtlib.stats import paired_ratio, verdict
+from bmtlib.analysis.used import against, doubt, spoilt_by
+from bmtlib.stats import Estimate, paired_ratio, verdict
 from bmtlib.texts import say
 
 MOST_SERIES, MOST_PANELS = 16, 12  # a figure with more cannot be read
@@ -115,7 +116,10 @@ def _view_notes(tables: Tables, view: View) -> Iterator[str]:
     trials = df_explored_trials(tables, view)
     if trials.empty:
         yield say("No case that is done has {metric} here.", metric=metric_words(view.metric))
-    if marked := int((trials["marks"] != "").sum()):
+    shown = tables.cases[tables.cases["case"].isin(trials["case"])]
+    if spoilt := doubt(tables, shown, view.metric).why:
+        yield say("The figure is not that of the arms alone: {why}.", why=spoilt)
+    elif marked := int((trials["marks"] != "").sum()):
         yield say(
             "{count} of the {total} cases shown carry a mark of a guard: single cases name it.",
             count=marked,
@@ -185,9 +189,17 @@ def _compared(tables: Tables, view: View) -> Iterator[tuple[str, str, str]]:
         return  # a series without this factor: the same blocks would count once for each level
     for _, pairs in one.merge(other, on=[*places, "block"]).groupby(places or "series_x", sort=False):
         found = paired_ratio(pairs[f"{view.metric}_x"].to_numpy(), pairs[f"{view.metric}_y"].to_numpy())
-        sides = [] if is_fair(tables) else [_side(tables, pairs.iloc[0], end) for end in ("_x", "_y")]
-        spoilt = any(spoilt_by(tables, side) for side in sides)
-        yield names[0], names[1], "undecided" if spoilt else verdict(found)
+        sides = [_side(tables, pairs.iloc[0], end) for end in ("_x", "_y")]
+        yield names[0], names[1], _judged(tables, view, found, sides)
+
+
+def _judged(tables: Tables, view: View, found: Estimate, sides: list[dict[str, Any]]) -> str:
+    """The verdict of a ratio, as in `df_ratio`: undecided too where left out blocks, or marks, speak against it."""
+    said = verdict(found)
+    if said == "undecided" or (not is_fair(tables) and any(spoilt_by(tables, side) for side in sides)):
+        return "undecided"
+    doubts = [doubt_of(tables, view.metric, side) for side in sides]
+    return "undecided" if against(said, view.metric, *doubts) else said
 
 
 def _side(tables: Tables, row: pd.Series, end: str) -> dict[str, Any]:

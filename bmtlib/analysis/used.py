@@ -31,6 +31,7 @@ MOST_MARKED = 0.25
 _SPOILT_AS = {
     "requests_per_s": "requests_per_s",
     "spread_requests_per_s": "requests_per_s",
+    "wait_mean_ms": "waits",
     "wait_p50_ms": "waits",
     "wait_p99_ms": "waits",
     "director_cpu_us": "director_cpu_us",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bmtlib.analysis.capacity import Demand, df_capacity
-from bmtlib.analysis.directors import SWEEP, answers, carried, df_directors, df_planned, why_not
+from bmtlib.analysis.directors import SWEEP, answers, carried, conclusions, df_directors, df_planned, why_not
 from bmtlib.analysis.naming import number
 from bmtlib.analysis.plots.directors import plot_directors
 from bmtlib.analysis.tables import Tables, read_tables
@@ -44,6 +44,13 @@ def test_sentences_have_count_interval_and_limit(sweep: Tables) -> None:
     assert said[-1].startswith("Fidelity namespace:")
     assert not [text for text in said if "guess" in text]
     assert "a guess" in " ".join(answers(sweep, replace(DEMAND, kib=4096)))
+
+
+def test_the_conclusion_is_one_sentence_and_then_each_arm(sweep: Tables, tables: Tables) -> None:
+    first, *rest = conclusions(sweep, DEMAND, 2)
+    assert first == "Directors for 1,000 requests/s of 16 KiB: proxy 1 (1–1), l2dsr 1 (1–1)."
+    assert rest == answers(sweep, DEMAND, 2)
+    assert conclusions(tables, DEMAND) == [why_not(tables, DEMAND)]
 
 
 def test_whether_directors_at_hand_are_enough(sweep: Tables) -> None:

@@ -186,6 +186,20 @@ def test_marks_of_guards_are_with_their_cases(builder) -> None:  # type: ignore[
     assert list(table.loc[table["block"] == 1, "marks"]) == ["skew", "skew"]
 
 
+def test_a_mark_that_spoils_the_metric_leaves_the_heading_undecided(builder) -> None:  # type: ignore[no-untyped-def]
+    """The same as in `df_ratio`: what clients and web hosts limit is not the arm's."""
+    mark = {"name": "cpu", "verdict": "mark", "value": 1, "limit": 0.9, "text": "full", "spoils": ["requests_per_s"]}
+    marked = builder.tables(
+        lambda case: replace(builder.usual(case), guards=(mark,) if case.arm == "proxy" else ()), repetitions=5
+    )
+    view = View(metric="requests_per_s", arms=("proxy", "l2dsr"))
+    assert set(df_ratio(marked).query("measure == 'requests_per_s'")["verdict"]) == {"undecided"}
+    assert finding(marked, view) == "Requests/s: proxy and l2dsr are not shown to differ"
+    said = " ".join(notes(marked, view))
+    assert "not that of the arms alone: 5 of 10 used cases marked by cpu, which spoils the measure." in said
+    assert "above" in finding(marked, replace(view, metric="director_bytes_per_request"))
+
+
 def test_zeros_have_no_place_on_a_logarithmic_scale(tables: Tables) -> None:
     view = View(metric="drops_backlog", arms=("proxy",), log=True)
     assert "A logarithmic scale has no place for 0: such cases are in the table only." in notes(tables, view)

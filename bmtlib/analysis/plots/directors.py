@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bmtlib.analysis.capacity import Demand
-from bmtlib.analysis.directors import df_directors, df_planned, why_not
-from bmtlib.analysis.naming import in_sentence, number, percent
+from bmtlib.analysis.directors import df_directors, df_planned, directors_finding, why_not
+from bmtlib.analysis.naming import percent
 from bmtlib.analysis.plots.series import all_series
 from bmtlib.analysis.plots.style import (
     QUIET,
@@ -23,7 +23,6 @@ from bmtlib.analysis.plots.style import (
     text_colour,
 )
 from bmtlib.analysis.tables import Tables
-from bmtlib.analysis.trials import records
 from bmtlib.texts import say
 
 _TALLEST = 1.6  # a band may go so far above the highest line; an open one would flatten the lines
@@ -43,9 +42,10 @@ def plot_directors(tables: Tables, demand: Demand) -> Figure:
     for series, part in table.groupby("series", sort=False):
         look, rate = looks[str(series)], part["requests_per_s"]
         low, high = (part[name].astype("float64") for name in ("directors_low", "directors_high"))
-        axes.fill_between(rate, low, high.fillna(np.inf).where(low.notna()), color=look.colour, alpha=0.2, linewidth=0)
+        high = high.fillna(np.inf).where(low.notna())
+        axes.fill_between(rate, low, high, color=look.colour, alpha=0.2, linewidth=0, step="pre")
         count = part["directors"].astype("float64")
-        axes.plot(rate, count, color=look.colour, linewidth=2, linestyle=look.dash, drawstyle="steps-post")
+        axes.plot(rate, count, color=look.colour, linewidth=2, linestyle=look.dash, drawstyle="steps-pre")
         labels.append((float(count.iloc[-1]), look.label, text_colour(look.colour)))
     axes.axvline(demand.requests_per_s, color=QUIET, linewidth=1, linestyle=":")
     top = float(table["directors"].astype("float64").max())
@@ -61,23 +61,6 @@ def plot_directors(tables: Tables, demand: Demand) -> Figure:
     lay_out(figure)
     label_ends(axes, end, labels)
     return figure
-
-
-def directors_finding(tables: Tables, demand: Demand) -> str:
-    """How many directors each arm takes for the demand."""
-    planned = df_planned(tables, demand)
-    each = []
-    for row in records(planned[planned["why"] == ""]):
-        count = "?" if pd.isna(row["directors"]) else row["directors"]
-        low, high = row["directors_low"], row["directors_high"]
-        ends = "" if pd.isna(low) else f" ({low}–{'?' if pd.isna(high) else high})"
-        each.append(f"{in_sentence(row['series'])} {count}{ends}")
-    return say(
-        "Directors for {rate} requests/s of {kib:g} KiB: {each}",
-        rate=number(demand.requests_per_s),
-        kib=demand.kib,
-        each=", ".join(each),
-    )
 
 
 def _note(tables: Tables, demand: Demand, table: pd.DataFrame) -> str:
