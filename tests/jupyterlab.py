@@ -74,6 +74,6 @@ def of_file(address: str, path: str) -> str:
 
 def run_all(page: Page) -> None:
     """Run every cell of the notebook that is open, once its kernel is there."""
-    page.get_by_text("Python 3").first.wait_for(timeout=60_000)
+    page.get_by_text("| Idle").wait_for(timeout=60_000)  # in the status bar
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()

@@ -23,7 +23,7 @@ from bmtlib.rundir import RunDir
 from bmtlib.widgets.run_panel_state import Choice, Live, Planned, ending, folder_in, shown_cases
 
 _EVERY_S = 0.5
-_WIDE = {"width": "100%"}
+_WIDE = {"width": "98%"}
 
 
 class Running(Protocol):
@@ -65,7 +65,7 @@ class RunPanel:
             continuous_update=False,
             **field,
         )
-        self.plan = ipywidgets.HTML()
+        self.plan, self.cases = ipywidgets.HTML(), ipywidgets.HTML()
         self.start = ipywidgets.Button(description="Start", button_style="primary", icon="play")
         self.stop = ipywidgets.Button(description="Stop", button_style="danger", icon="stop", disabled=True)
         self.changes = ipywidgets.Button(
@@ -82,7 +82,7 @@ class RunPanel:
             [
                 *(self.scenario, self.testbed, self.settings, self.plan),
                 ipywidgets.HBox([self.start, self.stop, self.changes]),
-                *(self.bar, self.status, self.rates, self.said),
+                *(self.bar, self.status, self.rates, self.said, self.cases),
             ]
         )
         self.bar.layout.display = "none"
@@ -111,10 +111,10 @@ class RunPanel:
     def _replan(self) -> None:
         """Show what the choice would do, or what is wrong with it."""
         try:
-            self.plan.value = _plan(self._way.plan(self.choice))
-            wrong = False
+            planned, wrong = self._way.plan(self.choice), False
+            self.plan.value, self.cases.value = _plan(planned), table("Cases, in this order", *shown_cases(planned))
         except BmtError as error:
-            self.plan.value, wrong = _alert(str(error)), True
+            self.plan.value, self.cases.value, wrong = _alert(str(error)), "", True
         self.start.disabled = self.changes.disabled = wrong or self._running is not None
 
     # --- running ---------------------------------------------------------------------------------------------------
@@ -205,11 +205,9 @@ def _dropdown(word: str, names: Sequence[str], value: str, field: Mapping[str, A
 
 
 def _plan(planned: Planned) -> Html:
-    rows, note = shown_cases(planned)
-    head = Html("<p><strong>{}</strong> {}</p><p>{}; {}. In a terminal: <code>{}</code></p>").format(
+    return Html("<p><strong>{}</strong> {}</p><p>{}; {}. In a terminal: <code>{}</code></p>").format(
         planned.title, planned.question, planned.hosts, planned.size, planned.command
     )
-    return head + table("Cases, in this order", rows, note)
 
 
 def _rates(live: Live) -> Html:

@@ -17,7 +17,7 @@ from bmtlib.rundir import RunDir
 
 if TYPE_CHECKING:
     from browsing import Watch
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.lab, *BROWSER]
 
@@ -53,8 +53,13 @@ def panel(visit: Visit, address: str) -> tuple[Page, Watch]:
     """The notebook, executed, in a kernel of its own."""
     page, watch = visit(f"{address}&reset", height=1400)
     run_all(page)
-    page.get_by_role("button", name="Start").wait_for(timeout=LONG_MS)
+    button(page, "Start").wait_for(timeout=LONG_MS)
     return page, watch
+
+
+def button(page: Page, name: str) -> Locator:
+    """A button of the panel: the toolbar has others."""
+    return page.locator(".jp-OutputArea").get_by_role("button", name=name, exact=True)
 
 
 def newest(place: Path) -> RunDir:
@@ -69,7 +74,7 @@ def under_load(page: Page) -> None:
 def test_a_run_to_its_end(panel: tuple[Page, Watch], place: Path) -> None:
     page, watch = panel
     assert page.get_by_text("3 cases, about").is_visible()
-    page.get_by_role("button", name="Start").click()
+    button(page, "Start").click()
     page.get_by_text("Requests per second").first.wait_for(timeout=LONG_MS)
     page.get_by_text("The run is done.").or_(page.get_by_text("The run has ended.")).wait_for(timeout=LONG_MS)
     assert newest(place).run_json()["status"] == "done"
@@ -82,18 +87,18 @@ def test_a_run_to_its_end(panel: tuple[Page, Watch], place: Path) -> None:
 @pytest.mark.usefixtures("no_leftovers")
 def test_stop(panel: tuple[Page, Watch], place: Path) -> None:
     page, _ = panel
-    page.get_by_role("button", name="Start").click()
+    button(page, "Start").click()
     under_load(page)
-    page.get_by_role("button", name="Stop").click()
+    button(page, "Stop").click()
     page.get_by_text("The run was stopped.").wait_for(timeout=LONG_MS)
     assert newest(place).run_json()["status"] == "interrupted"
-    assert page.get_by_role("button", name="Start").is_enabled()
+    assert button(page, "Start").is_enabled()
 
 
 @pytest.mark.usefixtures("no_leftovers")
 def test_interrupting_the_kernel_ends_the_run_in_good_order(panel: tuple[Page, Watch], place: Path) -> None:
     page, _ = panel
-    page.get_by_role("button", name="Start").click()
+    button(page, "Start").click()
     under_load(page)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Interrupt Kernel").click()
@@ -104,7 +109,7 @@ def test_interrupting_the_kernel_ends_the_run_in_good_order(panel: tuple[Page, W
 @pytest.mark.usefixtures("no_leftovers")
 def test_restarting_the_kernel_ends_the_run_in_good_order(panel: tuple[Page, Watch], place: Path) -> None:
     page, _ = panel
-    page.get_by_role("button", name="Start").click()
+    button(page, "Start").click()
     under_load(page)
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.get_by_role("menuitem", name="Restart Kernel…", exact=True).click()
