@@ -21,17 +21,20 @@ from bmtlib.texts import say
 
 _POINTS_PER_IN = 72
 _LARGE_BYTES = 50_000
+# Of cases at planned levels: those that a search tries are its own choice, and there are many.
+_NOT_OF_A_SEARCH = ("throughput", "ratio-forest", "rate-over-time", "seed-slope")
 
 
 def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool = False) -> Html:
     """The figure `name` (of `plots.FIGURES`), drawn now. With a `folder` it is also kept there as SVG, PNG and CSV.
 
-    An `optional` one without data is left out; else it says why there is nothing to show. What the figure says is text
-    of the page, where it can be read on a phone and by a screen reader; a kept file has it in the picture.
+    An `optional` one without data is left out, as is one that says nothing of a search (`bmt knee`); else it says why
+    there is nothing to show. What the figure says is text of the page, where it can be read on a phone and by a screen
+    reader; a kept file has it in the picture.
     """
     plot, table = FIGURES[name]
     frame = table(tables)
-    if optional and frame.empty:
+    if (optional and frame.empty) or (tables.search is not None and name in _NOT_OF_A_SEARCH):
         return Html("")
     drawn = plot(tables)
     if folder is not None:

@@ -50,6 +50,7 @@ def to_html(notebook: Path, spoken: str, **about: object) -> str:
     executed: Any = nbformat.read(notebook, as_version=4)
     # A notebook's own title and question are for those who open it: the page has its head.
     executed.cells = [cell for cell in executed.cells if not cell.source.startswith("# ")]
+    executed.cells = [cell for chapter in _chapters(executed.cells) if _says_something(chapter) for cell in chapter]
     executed.metadata.update(generator=f"bmtlib {bmtlib.__version__}", language=spoken, **about)
     exporter = HTMLExporter(
         extra_template_basedirs=[str(TEMPLATES)],
@@ -63,3 +64,20 @@ def to_html(notebook: Path, spoken: str, **about: object) -> str:
     if not page.rstrip().endswith("</html>"):
         raise BmtError("the page is incomplete", where=str(notebook))
     return str(page)
+
+
+def _chapters(cells: Sequence[Any]) -> list[list[Any]]:
+    """Cells by chapter; the first is what stands before them."""
+    found: list[list[Any]] = [[]]
+    for cell in cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            found.append([])
+        found[-1].append(cell)
+    return found
+
+
+def _says_something(chapter: Sequence[Any]) -> bool:
+    """False of a chapter in which no cell has anything to show for this run."""
+    shown = [output for cell in chapter if cell.cell_type == "code" for output in cell.outputs]
+    made = any(cell.cell_type == "code" for cell in chapter)
+    return not made or any((output.get("data") or output).get("text/html", "...").strip() for output in shown)

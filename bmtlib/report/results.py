@@ -80,7 +80,9 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def throughput(tables: Tables) -> Html:
-    """Requests per second of each arm."""
+    """Requests per second of each arm; nothing of a search, which offers the rates that it finds."""
+    if tables.search is not None:
+        return Html("")
     rows = [
         {
             **named(tables, row),
@@ -96,7 +98,12 @@ def throughput(tables: Tables) -> Html:
 
 
 def ratios(tables: Tables) -> Html:
-    """How the arms compare, block by block. What the note says is not said again in each row."""
+    """How the arms compare, block by block. What the note says is not said again in each row.
+
+    Nothing of a search, which tries each arm at levels of its own choice.
+    """
+    if tables.search is not None:
+        return Html("")
     found = records(compare.df_ratio(tables))
     blocks = max((row["n"] for row in found), default=0)
     rows = []
@@ -148,7 +155,9 @@ def ratio_overview(tables: Tables) -> Html:
 
 
 def seed_form(tables: Tables) -> Html:
-    """This run in the seed study's own form, beside the seed's figures for one thread."""
+    """This run in the seed study's own form, beside the seed's figures for one thread. Nothing of a search."""
+    if tables.search is not None:
+        return Html("")
     seed = compare.df_seed_reference()
     form = compare.df_seed_form(tables)
     there = [name for name in ("Served at once", "In listen queue") if form[name].notna().any()]

@@ -17,10 +17,13 @@ from bmtlib.texts import say
 
 
 def rows(folder: RunDir, tables: Tables, page: str = "") -> Html:
-    """The study's table, each row beside the same ratio here. When no row can be tested, it is folded away.
+    """The study's table, each row beside the same ratio here. When no row can be tested, it is folded away; of a search
+    it is left out.
 
     `page`: as in `claims.ledger`.
     """
+    if tables.search is not None:
+        return Html("")
     found = records(df_seed_rows(tables))
     counts = Counter(row["result"] for row in found)
     said = ", ".join(

@@ -14,7 +14,8 @@ from bmtlib.analysis.compare import df_knee, df_knees, df_waits_at_knee
 from bmtlib.analysis.plots import plot_knee
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.plan import Case
-from bmtlib.report import knee
+from bmtlib.report import knee, results, seed
+from bmtlib.report.figures import figure
 
 KNEE = {"vary": "concurrency", "lowest": 4, "highest": 1000, "objective": {"wait_p99_ms": 50}, "precision": "10%"}
 
@@ -115,6 +116,15 @@ def test_a_search_that_was_interrupted(builder: Any) -> None:
     assert "knee.json" in set(broken.problems["file"])
     assert df_knee(broken).empty
     assert answer(broken).sentences
+
+
+def test_a_search_has_no_tables_of_planned_levels(builder: Any) -> None:
+    folder = builder.searched(step(proxy=60, l2dsr=230), knee=KNEE)
+    tables = read_tables(folder)
+    parts = (results.throughput(tables), results.ratios(tables), results.seed_form(tables), seed.rows(folder, tables))
+    assert set(parts) == {""}
+    assert figure(tables, "throughput") == figure(tables, "seed-slope") == ""
+    assert "Chart" in figure(tables, "knee")
 
 
 def test_runs_without_a_search(tables: Tables, wrong: dict[str, Tables]) -> None:

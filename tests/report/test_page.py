@@ -8,7 +8,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 import pytest
+
+from bmtlib.report.page import make_page
+from bmtlib.rundir import RunDir
 
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 
@@ -45,6 +49,22 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def page(report: Path) -> Page:
     return Page(report.read_text())
+
+
+def test_a_chapter_that_says_nothing_of_a_run_is_left_out(tmp_path: Path, report: Path) -> None:
+    def said(html: str) -> nbformat.NotebookNode:
+        output = nbformat.v4.new_output("execute_result", data={"text/html": html, "text/plain": "<Html>"})
+        return nbformat.v4.new_code_cell("x", outputs=[output])
+
+    new = nbformat.v4.new_markdown_cell
+    stream = nbformat.v4.new_code_cell("y", outputs=[nbformat.v4.new_output("stream", text="printed")])
+    cells = [said("<p>head</p>"), new("## Contents"), new("## Hollow\n\nWords."), said(""), said(" \n")]
+    cells += [new("## Half"), said(""), said("<p>half</p>"), new("## Words alone\n\nA method."), new("## Loud"), stream]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "x.ipynb")
+    made = Page(make_page(RunDir(report.parent), tmp_path / "x.ipynb", tmp_path, "en", [], "sign"))
+    assert "Hollow" not in made.text
+    for word in ("head", "Contents", "Half", "half", "A method.", "Loud", "printed"):
+        assert word in made.text
 
 
 def test_nothing_is_loaded_from_anywhere(page: Page, report: Path) -> None:
