@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from bmtlib.analysis import plots
-from bmtlib.analysis.plots import FIGURES, save_figure, save_figures
+from bmtlib.analysis.plots import FIGURES, fonts, save_figure, save_figures, style
 from bmtlib.analysis.plots.series import all_series
+from bmtlib.analysis.plots.style import lay_out
 from bmtlib.analysis.tables import Tables
 from bmtlib.errors import MachineError
+from bmtlib.texts import language
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +181,18 @@ def test_arms_of_a_kind_have_shades_of_its_colour(builder: Any) -> None:
     )
     assert len({look.colour for look in series.values()}) == 3
     assert series["l2dsr"].colour == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
+
+
+def test_korean_has_letters_or_is_english(tables: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    with language("ko"):
+        if fonts.hangul_family() is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # a letter that no font has is a warning
+                figure = plots.plot_topology(tables)
+                lay_out(figure)
+            assert "디렉터" in words(figure)
+        monkeypatch.setattr(style, "hangul_family", lambda: None)
+        assert "Answers pass through the director with proxy" in words(plots.plot_topology(tables))
 
 
 def test_a_folder_that_cannot_be_made(tables: Tables, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ Universal Design", 2008). A kind of arm has the same colour in every figure.
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import pairwise
@@ -20,6 +19,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+
+from bmtlib.analysis.plots.fonts import hangul_family, wide, wrapped
+from bmtlib.texts import current, language
 
 WIDTH_IN = 7.0
 INK, QUIET, FAINT = "#222222", "#666666", "#dddddd"
@@ -67,11 +69,16 @@ Label = tuple[float, str, Colour]  # height, text, colour
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Draw in bmtlib's style without touching matplotlib's global settings."""
+    """Draw in bmtlib's style without touching matplotlib's global settings; in English where Hangul has no font."""
 
     @wraps(draw)
     def in_style(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(_RC):
+        if current() == "en":
+            with mpl.rc_context(_RC):
+                return draw(*args, **kwargs)
+        hangul = hangul_family()
+        families = ["DejaVu Sans", *([hangul] if hangul else []), "sans-serif"]
+        with mpl.rc_context({**_RC, "font.family": families}), language(current() if hangul else "en"):
             return draw(*args, **kwargs)
 
     return in_style
@@ -138,10 +145,10 @@ def row_label(name: str, width: int = 24) -> str:
     """
     lines: list[str] = []
     for part in name.replace(", ", ",\n").split("\n"):
-        if lines and len(f"{lines[-1]} {part}") <= width:
+        if lines and wide(f"{lines[-1]} {part}") <= width:
             lines[-1] += f" {part}"
         else:
-            lines += textwrap.wrap(part, width, break_on_hyphens=False)
+            lines += wrapped(part, width)
     return "\n".join(lines)
 
 
@@ -166,7 +173,7 @@ def heat_scale(figure: Figure, panels: Sequence[Axes], shades: ScalarMappable, u
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of `text`, a figure never parted from its unit or interval."""
-    return textwrap.wrap(re.sub(r"(?<=\d) (?=(ms|µs|B|%|\())", "\u00a0", text), width, break_on_hyphens=False)
+    return wrapped(re.sub(r"(?<=\d) (?=(ms|µs|B|%|\())", "\u00a0", text), width)
 
 
 @styled
@@ -243,4 +250,4 @@ def spread_apart(wanted: Sequence[float], gap: float, high: float) -> list[float
 def label_room(texts: Sequence[str], panels: int) -> float:
     """Share of an axis' width that labels at its right end need, in a grid of as many panels."""
     width_in = 6.0 if panels == 1 else 2.7
-    return min(0.6, (0.12 + 0.092 * max(map(len, texts), default=0)) / width_in)
+    return min(0.6, (0.12 + 0.092 * max(map(wide, texts), default=0)) / width_in)
