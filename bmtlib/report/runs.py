@@ -128,7 +128,7 @@ def ratios(tables: Sequence[Tables]) -> Html:
             say("ratio"): ratio(row["value"]),
             say("95 % interval"): ratio_interval(row["low"], row["high"]),
             say("blocks"): Number.of(row["n"]),
-            **_change(row),
+            **_change(row, letter),
         }
         for row in records(across.df_ratios_of_runs(tables))
     ]
@@ -153,7 +153,7 @@ def values(tables: Sequence[Tables]) -> Html:
             say("median"): Number.of(row["value"]),
             say("95 % interval"): interval(row["low"], row["high"]),
             say("blocks"): Number.of(row["n"]),
-            **_change(row),
+            **_change(row, letter),
         }
         for row in records(across.df_runs(tables))
     ]
@@ -162,11 +162,14 @@ def values(tables: Sequence[Tables]) -> Html:
     return table(say("Each arm, run by run"), rows, note, empty, anchor="t-values-of-runs")
 
 
-def _change(row: dict[str, object]) -> dict[str, object]:
+def _change(row: dict[str, object], letter: dict[str, str]) -> dict[str, object]:
     first = row["ratio"] != row["ratio"]  # the first run's rows have none
     found = (float(str(row[name])) for name in ("ratio", "ratio_low", "ratio_high"))
     change, low, high = found
-    why = f": {row['why']}" if row["why"] else ""
+    reason = str(row["why"])
+    for name, short in letter.items():  # who it is about, as the table calls it
+        reason = reason.replace(name, short)
+    why = f": {reason}" if reason else ""
     return {
         say("change"): Number(MISSING) if first else ratio(change),
         say("95 % of the change"): ratio_interval(low, high),

@@ -24,7 +24,7 @@ from bmtlib.report.archive import archive
 from bmtlib.report.feed import Entry, feed
 from bmtlib.report.render import TEMPLATES, render
 from bmtlib.rundir import RunDir
-from bmtlib.texts import say
+from bmtlib.texts import LANGUAGES, say
 
 MADE = ".bmt-site.json"  # what an earlier call wrote
 _PAGES = "report*.html"
@@ -188,7 +188,7 @@ def _style() -> Markup:
 
 def _index(title: str, cards: Sequence[dict[str, Any]]) -> str:
     counted = say("{n} runs", n=len(cards)) if len(cards) != 1 else say("1 run")
-    words = {"feed": say("Feed of runs (Atom)"), "contents": say("Contents")}
+    words = {"feed": say("Feed of runs (Atom)"), "contents": say("Contents"), "more": say("the answer in full")}
     return render("site", title=title, style=_style(), runs=cards, counted=counted, words=words)
 
 
@@ -260,5 +260,5 @@ def _card(it: Shown) -> dict[str, Any]:
 
 def _page_name(name: str) -> str:
     """Of a report in another language its name tells which: report.ko.html."""
-    language = name.removeprefix("report").removesuffix(".html").strip(".")
-    return say("The report ({language})", language=language) if language else say("The report")
+    spoken = name.removeprefix("report").removesuffix(".html").strip(".")
+    return say("The report ({language})", language=LANGUAGES.get(spoken, spoken)) if spoken else say("The report")
