@@ -81,15 +81,18 @@ def _records(folder: RunDir) -> Iterator[dict[str, Any]]:
 
 
 def guards(tables: Tables) -> Html:
-    """The guards by name: how many cases passed, and what one of them saw."""
+    """The guards by name: how many cases passed, and what one of them saw. Those that did not pass everywhere first."""
     rows = []
-    for name, found in tables.guards.groupby("name", sort=False):
+    by_name = list(tables.guards.groupby("name", sort=False))
+    for name, found in sorted(by_name, key=lambda part: -(part[1]["verdict"] != "ok").sum()):
         counts = found["verdict"].value_counts()
+        # What was marked or rejected tells more than what passed.
+        example = found.iloc[int((found["verdict"] != "ok").to_numpy().argmax())]
         rows.append(
             {
                 "guard": name,
                 **{_SAID[verdict]: Number.of(int(counts.get(verdict, 0))) for verdict in _SAID},
-                "for example": f"{found['case'].iloc[0]}: {found['text'].iloc[0]}",
+                "for example": f"{example['case']}: {example['text']}",
             }
         )
     return table("Guards, over all cases", rows, empty="no case came as far as its guards")
