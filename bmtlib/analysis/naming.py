@@ -106,10 +106,15 @@ def scale_label(tables: Tables, row: Mapping[str, Any]) -> str:
 
 def named(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
     """`table` with the columns `series` and `scale`, the rows of a series together."""
-    rows = records(table)
-    series = [series_label(tables, row) for row in rows]
+    # Of many rows few differ in what names them.
+    own = [column for column in ("arm", *tables.factors) if column in table]
+    group = table.groupby(own, dropna=False, sort=False).ngroup()
+    first = ~group.duplicated()
+    rows = dict(zip(group[first], records(table[first]), strict=True))
+    series = group.map({place: series_label(tables, row) for place, row in rows.items()}).astype(object)
+    scale = group.map({place: scale_label(tables, row) for place, row in rows.items()}).astype(object)
     rank = {label: place for place, label in enumerate(dict.fromkeys(series))}
-    found = table.assign(series=series, scale=[scale_label(tables, row) for row in rows])
+    found = table.assign(series=series, scale=scale)
     return found.sort_values("series", key=lambda labels: labels.map(rank), kind="stable").reset_index(drop=True)
 
 
