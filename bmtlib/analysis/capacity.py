@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from bmtlib.analysis.cost_model import CPU, SIZE, Line, cost_lines
+from bmtlib.analysis.naming import fidelity
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.analysis.trials import keys
@@ -23,19 +24,24 @@ from bmtlib.errors import InputError
 from bmtlib.params.units import size_text
 from bmtlib.rundir import RunDir
 from bmtlib.stats import Estimate, Values, estimate
+from bmtlib.texts import msg, say, translated
 
 # Limit of a director -> the cost that reaches it.
 LIMITS = {
-    "director CPU": CPU,
-    "link into the director": "director_in_bytes",
-    "link out of the director": "director_out_bytes",
+    msg("director CPU"): CPU,
+    msg("link into the director"): "director_in_bytes",
+    msg("link out of the director"): "director_out_bytes",
 }
 # What figures of a testbed are worth, by its fidelity.
 _WORTH = {
-    "namespace": "measured in a lab of namespaces: compare the arms by their ratio, do not size a site by these counts",
-    "emulated": "measured on an emulated director: compare the arms by their ratio, do not size a site by these counts",
-    "virtual": "measured on virtual machines: counts hold for such machines, if nothing else ran beside them",
-    "physical": "measured on the hosts' own hardware, by the CPUs of this director",
+    "namespace": msg(
+        "measured in a lab of namespaces: compare the arms by their ratio, do not size a site by these counts"
+    ),
+    "emulated": msg(
+        "measured on an emulated director: compare the arms by their ratio, do not size a site by these counts"
+    ),
+    "virtual": msg("measured on virtual machines: counts hold for such machines, if nothing else ran beside them"),
+    "physical": msg("measured on the hosts' own hardware, by the CPUs of this director"),
 }
 _BYTES_PER_S = 1e9 / 8  # of 1 Gbit/s
 
@@ -91,7 +97,7 @@ def reach(lines: Mapping[str, Line | str], demand: Demand, cpus: int) -> Reach |
         known[measure] = line
     common = sorted(set.intersection(*(set(line.blocks) for line in known.values())))
     if not common:
-        return "in no block are CPU time and bytes both known"
+        return say("in no block are CPU time and bytes both known")
     budget = {CPU: cpus * 1e6, **dict.fromkeys(set(LIMITS.values()) - {CPU}, demand.gbit_per_s * _BYTES_PER_S)}
     rates = {}
     for limit, measure in LIMITS.items():
@@ -131,7 +137,7 @@ def df_capacity(tables: Tables, demands: Iterable[Demand]) -> pd.DataFrame:
     for demand in demands:
         cpus = demand.cpus or measured_cpus
         for names, lines in arms:
-            found = reach(lines, demand, cpus) if cpus else "run.json does not name the director's CPUs"
+            found = reach(lines, demand, cpus) if cpus else say("run.json does not name the director's CPUs")
             row = {**names, **_asked(demand, cpus), **_web_links(lines, demand), "fidelity": worth(tables)}
             row["extrapolated"] = _beyond(lines, demand, cpus, measured_cpus)
             if isinstance(found, str):
@@ -168,7 +174,8 @@ def capacity_of(run: RunDir, demand: Demand) -> pd.DataFrame:
 def worth(tables: Tables) -> str:
     """What figures of this testbed are worth."""
     found = tables.run.get("fidelity")
-    return f"fidelity {found or 'unknown'}: {_WORTH.get(str(found), 'what counts are worth here is not known')}"
+    known = translated(_WORTH[found]) if found in _WORTH else say("what counts are worth here is not known")
+    return f"{fidelity(tables)}: {known}"
 
 
 def _asked(demand: Demand, cpus: int) -> dict[str, Any]:
@@ -212,8 +219,8 @@ def _beyond(lines: Mapping[str, Line | str], demand: Demand, cpus: int, measured
     parts = []
     line = next((line for line in lines.values() if isinstance(line, Line)), None)
     if line is not None and line.outside(demand.kib):
-        ends = " to ".join(size_text(round(1024 * kib)) for kib in (line.kib[0], line.kib[-1]))
-        parts.append(f"sizes measured: {ends}")
+        low, high = (size_text(round(1024 * kib)) for kib in (line.kib[0], line.kib[-1]))
+        parts.append(say("sizes measured: {low} to {high}", low=low, high=high))
     if measured and cpus != measured:
-        parts.append(f"CPUs of a director measured: {measured}")
+        parts.append(say("CPUs of a director measured: {count}", count=measured))
     return "; ".join(parts)

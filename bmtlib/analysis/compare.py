@@ -44,6 +44,7 @@ from bmtlib.analysis.trials import df_trials, keys, once, summarised
 from bmtlib.analysis.used import against, cases_of, df_used, doubt, spoilt_by
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paired_ratio, verdict
+from bmtlib.texts import msg, translated
 
 __all__ = [
     "MEASURES",
@@ -93,14 +94,14 @@ __all__ = [
 # Arms that pass packets on, and so may do better than a proxy.
 _LVS = ("nat", "l3dsr", "l2dsr")
 
-HOLDS_ONE = "the interval holds 1"  # why a ratio decides nothing
+HOLDS_ONE = msg("the interval holds 1")  # why a ratio decides nothing
 
 # What arms are compared by: column of df_trials -> words.
 MEASURES = {
-    "requests_per_s": "requests/s",
-    "director_cpu_us": "director CPU per request",
-    "director_bytes": "bytes through the director per request",
-    "wait_p99_ms": "99th percentile of the wait",
+    "requests_per_s": msg("requests/s"),
+    "director_cpu_us": msg("director CPU per request"),
+    "director_bytes": msg("bytes through the director per request"),
+    "wait_p99_ms": msg("99th percentile of the wait"),
 }
 
 
@@ -210,7 +211,7 @@ def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
     if spoilt:
         said, why = "undecided", spoilt
     elif said == "undecided":
-        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else HOLDS_ONE
+        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else translated(HOLDS_ONE)
     return {
         "ratio": found.median,
         "low": found.low,

@@ -26,16 +26,17 @@ from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once
 from bmtlib.stats import Estimate, Values, estimate
+from bmtlib.texts import msg, say
 
 FEWEST_SIZES = 3  # with two, every line fits, and nothing could show that the cost is no line
 SIZE = "file_size_bytes"
 CPU = "director_cpu_us"
 # Columns of df_trials that may grow with the size -> words with their unit.
 COSTS = {
-    CPU: "director CPU, µs",
-    "director_in_bytes": "into the director, bytes",
-    "director_out_bytes": "out of the director, bytes",
-    "client_bytes": "received by the client, bytes",
+    CPU: msg("director CPU, µs"),
+    "director_in_bytes": msg("into the director, bytes"),
+    "director_out_bytes": msg("out of the director, bytes"),
+    "client_bytes": msg("received by the client, bytes"),
 }
 _BETWEEN = 40  # points of a drawn line: on logarithmic axes it is a curve
 
@@ -82,7 +83,8 @@ def fit_line(kib: Values, cost: Values, block: npt.NDArray[np.int64]) -> Line | 
     table = pd.DataFrame({"kib": kib[known], "cost": cost[known], "block": block[known]})
     whole = table.groupby("block")["kib"].transform("nunique") >= FEWEST_SIZES
     if not whole.any():
-        return f"needs {FEWEST_SIZES} file sizes, found {table.groupby('block')['kib'].nunique().max() or 0:.0f}"
+        found_sizes = table.groupby("block")["kib"].nunique().max() or 0
+        return say("needs {fewest} file sizes, found {found}", fewest=FEWEST_SIZES, found=f"{found_sizes:.0f}")
     table = table[whole]
     typical = table.groupby("kib")["cost"].median()
     blocks, found = [], []
@@ -144,7 +146,7 @@ def cost_lines(tables: Tables) -> Iterator[tuple[dict[str, Any], dict[str, Line 
         kib, block = part[SIZE].to_numpy("float64") / 1024, part["block"].to_numpy("int64")
         lines = {measure: fit_line(kib, part[measure].to_numpy("float64"), block) for measure in COSTS}
         if not separable(tables):
-            lines[CPU] = "other hosts share the director's CPUs: its CPU time cannot be told from theirs"
+            lines[CPU] = say("other hosts share the director's CPUs: its CPU time cannot be told from theirs")
         yield dict(zip(names, values, strict=True)), lines
 
 

@@ -16,6 +16,7 @@ from bmtlib.analysis.finding import LIMITS, Finding
 from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import arranged, keys, once
+from bmtlib.texts import say, translated
 
 Rule = Callable[[Tables], Iterable[Finding]]
 
@@ -54,7 +55,7 @@ def df_bottleneck(tables: Tables) -> pd.DataFrame:
             {
                 **{name: row[name] for name in ("case", *keys(tables), "block", "status")},
                 "limit": first.limit,
-                "words": LIMITS[first.limit],
+                "words": translated(LIMITS[first.limit]),
                 "pressure": first.pressure,
                 "evidence": first.evidence,
                 "runner_up": second.limit if second else None,
@@ -89,12 +90,15 @@ def name_limit(case: str, findings: Iterable[tuple[int, Finding]]) -> tuple[Find
     order = sorted(best.values(), key=rank)
     ranked = [finding for _, finding in order]
     if not ranked:
-        return Finding(case=case, limit="unknown", pressure=0.0, evidence="no rule had what it needs"), None
+        return Finding(case=case, limit="unknown", pressure=0.0, evidence=say("no rule had what it needs")), None
     if ranked[0].pressure >= 1:
         return ranked[0], ranked[1] if len(ranked) > 1 else None
     top = ranked[0]
-    evidence = (
-        f"nothing is at its limit; the nearest is {LIMITS[top.limit]}, at {top.pressure:.0%} of it: {top.evidence}"
+    evidence = say(
+        "nothing is at its limit; the nearest is {limit}, at {share} of it: {evidence}",
+        limit=translated(LIMITS[top.limit]),
+        share=f"{top.pressure:.0%}",
+        evidence=top.evidence,
     )
     return Finding(case=case, limit="low-load", pressure=top.pressure, evidence=evidence), top
 
@@ -118,7 +122,7 @@ def df_limit_by_arm(tables: Tables) -> pd.DataFrame:
             {
                 **dict(zip(names, values, strict=True)),
                 "limit": limit,
-                "words": LIMITS[limit],
+                "words": translated(LIMITS[limit]),
                 "cases": len(mine),
                 "of": len(group),
                 "runner_up": str(runners.index[0]) if len(runners) else None,
@@ -140,6 +144,10 @@ def limit_sentence(tables: Tables) -> str:
         counts = rows.groupby("limit", sort=False)["cases"].sum()
         limit, cases, of = str(counts.idxmax()), counts.max(), rows["of"].sum()
         if limit != "unknown":
-            parts.setdefault(limit, []).append(f"{arm} ({cases} of {of} cases)")
-    texts = [f"{LIMITS[limit]} for {', '.join(arms)}" for limit, arms in parts.items()]
-    return f"What limited: {'; '.join(texts)}." if texts else ""
+            part = say("{arm} ({cases} of {total} cases)", arm=arm, cases=cases, total=of)
+            parts.setdefault(limit, []).append(part)
+    texts = [
+        say("{limit} for {arms}", limit=translated(LIMITS[limit]), arms=", ".join(arms))
+        for limit, arms in parts.items()
+    ]
+    return say("What limited: {limits}.", limits="; ".join(texts)) if texts else ""

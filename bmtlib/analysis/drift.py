@@ -16,6 +16,7 @@ from bmtlib.analysis.naming import number
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import arranged, df_trials, keys, once
 from bmtlib.stats import trend
+from bmtlib.texts import say
 
 # More than this over the run, and shown not to be chance: the report marks every absolute figure.
 STRONG = 0.05
@@ -105,20 +106,32 @@ def drift_sentence(tables: Tables) -> str:
     """How much the machine drifted, whether that is more than chance, and what it means for the comparison."""
     row = machine_drift(tables)
     if row is None:
-        return "Too few cases to tell whether the machine became slower or faster over the run."
-    change = f"{signed(row['over_run'])} over the run ({signed(row['low_over_run'])} to {signed(row['high_over_run'])})"
-    hourly = f", {signed(row['per_hour'])} per hour" if row["hours"] >= _HOURLY else ""
-    who = f"requests/s of {row['arm']}"
+        return say("Too few cases to tell whether the machine became slower or faster over the run.")
+    values = {
+        "arm": row["arm"],
+        "change": signed(row["over_run"]),
+        "low": signed(row["low_over_run"]),
+        "high": signed(row["high_over_run"]),
+        "hourly": say(", {change} per hour", change=signed(row["per_hour"])) if row["hours"] >= _HOURLY else "",
+    }
     if row["direction"] == "none shown":
-        return f"No drift is shown: {who} changed by {change}{hourly}, which is within the noise of its blocks."
-    strong = strong_drift(tables)
-    means = (
-        "Ratios are taken within blocks, so they are protected from it; absolute figures are not."
-        if strong
-        else "That is little beside what is compared, and ratios are taken within blocks."
+        return say(
+            "No drift is shown: requests/s of {arm} changed by {change} over the run ({low} to {high}){hourly}, which "
+            "is within the noise of its blocks.",
+            **values,
+        )
+    if strong_drift(tables):
+        return say(
+            "There is a strong drift: requests/s of {arm} changed by {change} over the run ({low} to {high}){hourly}, "
+            "more than chance. Ratios are taken within blocks, so they are protected from it; absolute figures are "
+            "not.",
+            **values,
+        )
+    return say(
+        "There is a small drift: requests/s of {arm} changed by {change} over the run ({low} to {high}){hourly}, more "
+        "than chance. That is little beside what is compared, and ratios are taken within blocks.",
+        **values,
     )
-    size = "strong" if strong else "small"
-    return f"There is a {size} drift: {who} changed by {change}{hourly}, more than chance. {means}"
 
 
 def strong_drift(tables: Tables) -> bool:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, keys, once, summarised
+from bmtlib.texts import msg
 
 Source = Literal["link", "ethtool_stats", "softnet", "nstat"]
 
@@ -45,7 +46,7 @@ LOSSES: tuple[Loss, ...] = (
         source="ethtool_stats",
         # Drivers name theirs as they like: the ring was full, or the driver had no memory.
         pattern=r".*(rx|tx).*(miss|fifo|discard|no_buf|nobuf|drop|overrun).*",
-        means="ring full, or no memory in the driver",
+        means=msg("ring full, or no memory in the driver"),
     ),
     # net/core/dev.c counts what a full backlog drops here once more, and drivers add their own drops.
     Loss(
@@ -53,7 +54,7 @@ LOSSES: tuple[Loss, ...] = (
         counter="rx_dropped",
         source="link",
         pattern="rx_dropped",
-        means="dropped on reception, by whichever layer: NIC and backlog are counted here again",
+        means=msg("dropped on reception, by whichever layer: NIC and backlog are counted here again"),
         lost=False,
     ),
     Loss(
@@ -61,7 +62,7 @@ LOSSES: tuple[Loss, ...] = (
         counter="tx_dropped",
         source="link",
         pattern="tx_dropped",
-        means="dropped on sending; a veth or tap counts here what its other end did not take",
+        means=msg("dropped on sending; a veth or tap counts here what its other end did not take"),
         lost=False,
     ),
     Loss(
@@ -69,27 +70,32 @@ LOSSES: tuple[Loss, ...] = (
         counter="dropped",
         source="softnet",
         pattern="dropped",
-        means="backlog of a CPU full (netdev_max_backlog)",
+        means=msg("backlog of a CPU full (netdev_max_backlog)"),
     ),
-    Loss(layer="softnet backlog", counter="flow_limit", source="softnet", pattern="flow_limit", means="flow limit"),
-    _nstat("IP", "IpInDiscards", "no memory"),
-    _nstat("IP", "IpOutDiscards", "no memory, or refused by a filter"),
-    _nstat("IP", "IpOutNoRoutes", "no route"),
-    _nstat("IP", "TcpExtIPReversePathFilter", "rp_filter"),
-    _nstat("listen, SYN", "TcpExtTCPReqQFullDrop", "SYN queue full: SYN dropped"),
+    Loss(
+        layer="softnet backlog", counter="flow_limit", source="softnet", pattern="flow_limit", means=msg("flow limit")
+    ),
+    _nstat("IP", "IpInDiscards", msg("no memory")),
+    _nstat("IP", "IpOutDiscards", msg("no memory, or refused by a filter")),
+    _nstat("IP", "IpOutNoRoutes", msg("no route")),
+    _nstat("IP", "TcpExtIPReversePathFilter", msg("rp_filter")),
+    _nstat("listen, SYN", "TcpExtTCPReqQFullDrop", msg("SYN queue full: SYN dropped")),
     _nstat(
-        "listen, SYN", "TcpExtTCPReqQFullDoCookies", "SYN queue full: answered with a cookie, nothing lost yet", False
+        "listen, SYN",
+        "TcpExtTCPReqQFullDoCookies",
+        msg("SYN queue full: answered with a cookie, nothing lost yet"),
+        False,
     ),
-    _nstat("listen, accept", "TcpExtListenOverflows", "accept queue full: server accepts too slowly", False),
-    _nstat("listen, accept", "TcpExtListenDrops", "any reason, the overflows and full SYN queues among them"),
-    _nstat("socket", "TcpExtTCPBacklogDrop", "socket's backlog full"),
-    _nstat("socket", "TcpExtTCPRcvQDrop", "receive queue full"),
-    _nstat("socket", "TcpExtPruneCalled", "receive buffer pruned", False),
-    _nstat("socket", "TcpExtTCPTimeWaitOverflow", "too many TIME_WAIT sockets: one was not kept", False),
-    _nstat("socket", "TcpExtTCPAbortOnMemory", "aborted: memory, or too many orphans"),
-    _nstat("retransmits", "TcpRetransSegs", "segments sent again, the SYNs among them", False),
-    _nstat("retransmits", "TcpExtTCPSynRetrans", "SYNs sent again: a connection that waited a second", False),
-    _nstat("retransmits", "TcpExtTCPTimeouts", "timers that expired", False),
+    _nstat("listen, accept", "TcpExtListenOverflows", msg("accept queue full: server accepts too slowly"), False),
+    _nstat("listen, accept", "TcpExtListenDrops", msg("any reason, the overflows and full SYN queues among them")),
+    _nstat("socket", "TcpExtTCPBacklogDrop", msg("socket's backlog full")),
+    _nstat("socket", "TcpExtTCPRcvQDrop", msg("receive queue full")),
+    _nstat("socket", "TcpExtPruneCalled", msg("receive buffer pruned"), False),
+    _nstat("socket", "TcpExtTCPTimeWaitOverflow", msg("too many TIME_WAIT sockets: one was not kept"), False),
+    _nstat("socket", "TcpExtTCPAbortOnMemory", msg("aborted: memory, or too many orphans")),
+    _nstat("retransmits", "TcpRetransSegs", msg("segments sent again, the SYNs among them"), False),
+    _nstat("retransmits", "TcpExtTCPSynRetrans", msg("SYNs sent again: a connection that waited a second"), False),
+    _nstat("retransmits", "TcpExtTCPTimeouts", msg("timers that expired"), False),
 )
 LAYERS = tuple(dict.fromkeys(loss.layer for loss in LOSSES))
 SIGNS = ("interface", "retransmits")

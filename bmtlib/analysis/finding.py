@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Limits by name, in words.
+from bmtlib.texts import msg
+
+# Limits by name, in words; said with `translated`.
 LIMITS: dict[str, str] = {
-    "ports": "local ports",
-    "conntrack": "the connection table (conntrack)",
-    "link": "the link",
-    "director-softirq": "the director's CPUs, with packets (softirq)",
-    "director-cpu": "the director's CPUs, with programs (user and system)",
-    "director-one-cpu": "one CPU of the director, while others idled",
-    "director-queue": "a receive queue of the director (NIC or RPS)",
-    "client-cpu": "the clients' CPUs",
-    "web-cpu": "the web hosts' CPUs",
-    "client-web-cpu": "the CPUs that clients and web hosts share",
-    "all-cpu": "the CPUs that all hosts share",
-    "foreign-work": "other work on the hosts' CPUs",
-    "maxconn": "HAProxy's maxconn",
-    "rate-limit": "HAProxy's rate limit",
-    "accept-queue": "a listen queue (accept)",
-    "syn-queue": "a listen queue (SYN)",
-    "low-load": "nothing: the load was too low",
-    "unknown": "unknown: nothing was measured",
+    "ports": msg("local ports"),
+    "conntrack": msg("the connection table (conntrack)"),
+    "link": msg("the link"),
+    "director-softirq": msg("the director's CPUs, with packets (softirq)"),
+    "director-cpu": msg("the director's CPUs, with programs (user and system)"),
+    "director-one-cpu": msg("one CPU of the director, while others idled"),
+    "director-queue": msg("a receive queue of the director (NIC or RPS)"),
+    "client-cpu": msg("the clients' CPUs"),
+    "web-cpu": msg("the web hosts' CPUs"),
+    "client-web-cpu": msg("the CPUs that clients and web hosts share"),
+    "all-cpu": msg("the CPUs that all hosts share"),
+    "foreign-work": msg("other work on the hosts' CPUs"),
+    "maxconn": msg("HAProxy's maxconn"),
+    "rate-limit": msg("HAProxy's rate limit"),
+    "accept-queue": msg("a listen queue (accept)"),
+    "syn-queue": msg("a listen queue (SYN)"),
+    "low-load": msg("nothing: the load was too low"),
+    "unknown": msg("unknown: nothing was measured"),
 }
 
 

@@ -12,17 +12,19 @@ import numpy as np
 import pandas as pd
 
 from bmtlib.analysis.diagnose import df_limit_by_arm
+from bmtlib.analysis.naming import enumerated
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import KINDS, once, percentiles_of
 from bmtlib.params.knee import Knee
 from bmtlib.search import Bracket, Limits, bracket, decided
+from bmtlib.texts import msg, say, say_n, translated
 
 _NAMES = ("arm", "kind", "engine")
 _PERCENTS = {"p50_ms": 50.0, "p90_ms": 90.0, "p99_ms": 99.0, "p99_9_ms": 99.9, "max_ms": 100.0}
 # Limits of `df_bottleneck` that are the director's.
 _DIRECTORS = ("director", "maxconn", "rate-limit", "conntrack")
-UNITS = {"rate": "requests/s", "concurrency": "connections"}
+UNITS = {"rate": msg("requests/s"), "concurrency": msg("connections")}
 
 
 def knee_tries(tables: Tables) -> pd.DataFrame:
@@ -193,12 +195,14 @@ def objective_text(knee: Knee) -> str:
     """
     asked = knee.objective
     parts = [
-        f"{percent} % of waits up to {limit:g} ms"
+        say("{percent} % of waits up to {limit} ms", percent=percent, limit=f"{limit:g}")
         for percent, limit in (("50", asked.wait_p50_ms), ("99", asked.wait_p99_ms))
         if limit is not None
     ]
-    sent = f", at least {100 * asked.sent_share:g} % sent" if knee.vary == "rate" else ""
-    return f"{' and '.join(parts)}, at most {100 * asked.failed_share:g} % failed{sent}"
+    texts = [enumerated(parts), say("at most {share} % failed", share=f"{100 * asked.failed_share:g}")]
+    if knee.vary == "rate":
+        texts.append(say("at least {share} % sent", share=f"{100 * asked.sent_share:g}"))
+    return ", ".join(texts)
 
 
 def knee_text(row: Any, unit: str = "") -> str:
@@ -206,12 +210,14 @@ def knee_text(row: Any, unit: str = "") -> str:
     unit = f" {unit}" if unit else ""
     low, high = ("" if pd.isna(row[name]) else f"{row[name]:,}" for name in ("knee_low", "knee_high"))
     if row["ending"] == "never kept":
-        return f"{row['arm']} not even {high}{unit}"
+        return say("{arm} not even {level}", arm=row["arm"], level=f"{high}{unit}")
     if row["ending"] == "never broken":
-        return f"{row['arm']} {low}{unit} and more (no higher level was tried)"
+        return say("{arm} {level} and more (no higher level was tried)", arm=row["arm"], level=f"{low}{unit}")
     if row["ending"] == "open":
-        return f"{row['arm']} {f'at least {low}{unit}' if low else 'nothing yet'} (the search did not end)"
-    return f"{row['arm']} {low} to {high}{unit}"
+        if not low:
+            return say("{arm} nothing yet (the search did not end)", arm=row["arm"])
+        return say("{arm} at least {level} (the search did not end)", arm=row["arm"], level=f"{low}{unit}")
+    return say("{arm} {low} to {high}", arm=row["arm"], low=low, high=f"{high}{unit}")
 
 
 def knee_sentences(tables: Tables) -> list[str]:
@@ -219,15 +225,19 @@ def knee_sentences(tables: Tables) -> list[str]:
     table = df_knees(tables)
     if tables.search is None or table.empty:
         return []
-    unit = UNITS[tables.search.vary]
+    unit = translated(UNITS[tables.search.vary])
     found = "; ".join(knee_text(row, unit) for _, row in table.iterrows())
-    sentences = [f"Kept ({objective_text(tables.search)}): {found}.", _compared(table)]
+    kept = say("Kept ({objective}): {found}.", objective=objective_text(tables.search), found=found)
+    sentences = [kept, _compared(table)]
     sentences.append(_budget(tables))
     sentences.append(_what_limited(table, unit))
     odd = [
-        f"{row['arm']} kept it at {row['odd']}, above a level that broke" for _, row in table.iterrows() if row["odd"]
+        say("{arm} kept it at {levels}, above a level that broke", arm=row["arm"], levels=row["odd"])
+        for _, row in table.iterrows()
+        if row["odd"]
     ]
-    sentences += [f"{'; '.join(odd)}: the response is noisy, or has no single knee."] if odd else []
+    if odd:
+        sentences.append(say("{which}: the response is noisy, or has no single knee.", which="; ".join(odd)))
     return [sentence for sentence in sentences if sentence]
 
 
@@ -237,9 +247,21 @@ def _budget(tables: Tables) -> str:
     if not cpus:
         return ""
     proxies = tables.cases[tables.cases["kind"] == "proxy"].drop_duplicates("arm")
-    few = [f"{row['arm']} had {row['threads']}" for _, row in proxies.iterrows() if row["threads"] < cpus]
-    text = f"All arms had the same director, with {cpus} CPU{'s' if cpus > 1 else ''}"
-    return f"{text}; of HAProxy's threads {', '.join(few)}, so it cannot use them all." if few else f"{text}."
+    few = [
+        say("{arm} had {threads}", arm=row["arm"], threads=row["threads"])
+        for _, row in proxies.iterrows()
+        if row["threads"] < cpus
+    ]
+    if few:
+        return say_n(
+            "All arms had the same director, with {n} CPU; of HAProxy's threads {which}, so it cannot use them all.",
+            "All arms had the same director, with {n} CPUs; of HAProxy's threads {which}, so it cannot use them all.",
+            cpus,
+            which=", ".join(few),
+        )
+    return say_n(
+        "All arms had the same director, with {n} CPU.", "All arms had the same director, with {n} CPUs.", cpus
+    )
 
 
 def _what_limited(table: pd.DataFrame, unit: str) -> str:
@@ -247,10 +269,16 @@ def _what_limited(table: pd.DataFrame, unit: str) -> str:
     rows = table[(table["kind"] != "direct") & table["limit"].notna()]
     if rows.empty:
         return ""
-    each = "; ".join(f"{row['arm']} at {row['limit_at']:,} {unit}: {row['limit_words']}" for _, row in rows.iterrows())
+    each = "; ".join(
+        say("{arm} at {level} {unit}: {limit}", arm=row["arm"], level=at, unit=unit, limit=row["limit_words"])
+        for at, (_, row) in zip((f"{at:,}" for at in rows["limit_at"]), rows.iterrows(), strict=True)
+    )
     foreign = rows[(rows["ending"] == "found") & ~rows["limit"].str.startswith(_DIRECTORS)]
-    more = f" So with {' and '.join(foreign['arm'])} the director could do more than its knee shows."
-    return f"What limited there: {each}.{more if len(foreign) else ''}"
+    texts = [say("What limited there: {each}.", each=each)]
+    if len(foreign):
+        arms = enumerated([str(arm) for arm in foreign["arm"]])
+        texts.append(say("So with {arms} the director could do more than its knee shows.", arms=arms))
+    return " ".join(texts)
 
 
 def _compared(table: pd.DataFrame) -> str:
@@ -259,12 +287,21 @@ def _compared(table: pd.DataFrame) -> str:
     for _, one in table[table["kind"].isin(("nat", "l3dsr", "l2dsr"))].iterrows():
         for _, other in table[table["kind"] == "proxy"].iterrows():
             if above(one, other):
-                parts.append(f"The knee of {one['arm']} lies higher than that of {other['arm']}.")
+                parts.append(_higher(one["arm"], other["arm"]))
             elif above(other, one):
-                parts.append(f"The knee of {other['arm']} lies higher than that of {one['arm']}.")
+                parts.append(_higher(other["arm"], one["arm"]))
             else:
-                parts.append(f"Between {one['arm']} and {other['arm']} no difference is shown: the intervals overlap.")
+                text = say(
+                    "Between {one} and {other} no difference is shown: the intervals overlap.",
+                    one=one["arm"],
+                    other=other["arm"],
+                )
+                parts.append(text)
     return " ".join(parts)
+
+
+def _higher(one: str, other: str) -> str:
+    return say("The knee of {one} lies higher than that of {other}.", one=one, other=other)
 
 
 def above(one: Any, other: Any) -> bool:

@@ -40,6 +40,37 @@ def level(column: str, value: Any) -> str:
     return say("concurrency {count}", count=text) if column == "concurrency" else text
 
 
+def factor_word(column: str) -> str:
+    """What a factor is called.
+
+    >>> factor_word("file_size_bytes"), factor_word("threads")
+    ('file size', 'threads')
+    """
+    known = {
+        "file_size": say("file size"),
+        "concurrency": say("concurrency"),
+        "rate": say("rate"),
+        "keepalive": say("keepalive"),
+        "threads": say("threads"),
+        "queues": say("queues"),
+        "lever": say("lever"),
+        "tuning": say("tuning"),
+        "web_hosts": say("web hosts"),
+    }
+    factor = _FACTOR.get(column, column)
+    return known.get(factor, factor.replace("_", " "))
+
+
+def role_word(role: str) -> str:
+    """What hosts of a role are called where CPUs are theirs.
+
+    >>> role_word("director"), role_word("other")
+    ('director', 'other')
+    """
+    known = {"director": say("director"), "other": say("other"), "client": say("client"), "web": say("web")}
+    return known.get(role, role)
+
+
 def bare_level(column: str, value: Any) -> str:
     """A level without the word for what it is, where that stands beside it.
 

@@ -16,6 +16,7 @@ from bmtlib.analysis.finding import Finding
 from bmtlib.analysis.naming import percent
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
+from bmtlib.texts import say, say_n
 
 FULL = 0.90  # a CPU that is busy for longer has nothing left to give: ticks of 10 ms see no finer, and samples jitter
 IDLE_BESIDE = 0.60  # mean of the director's other CPUs below which one full CPU is the limit, and not all of them
@@ -54,20 +55,24 @@ def director_cpu(tables: Tables) -> Iterator[Finding]:
         busiest, others = ordered.iloc[0], ordered["busy"].iloc[1:]
         softirq = busiest["softirq"] + busiest["irq"]
         with_packets = softirq >= MOSTLY * busiest["busy"]
-        evidence = (
-            f"director/stat: CPU {busiest['cpu']} busy {percent(busiest['busy'])} (user {percent(busiest['user'])}, "
-            f"system {percent(busiest['system'])}, softirq {percent(softirq)})"
-        )
+        parts = [
+            say(
+                "director/stat: CPU {cpu} busy {busy} (user {user}, system {system}, softirq {softirq})",
+                cpu=busiest["cpu"],
+                softirq=percent(softirq),
+                **{kind: percent(busiest[kind]) for kind in ("busy", "user", "system")},
+            )
+        ]
         if len(others) and others.mean() < IDLE_BESIDE:
             limit = "director-queue" if with_packets else "director-one-cpu"
-            evidence += f", the other {len(others)} {percent(others.mean())}"
-            evidence += _packets_on(tables, str(case), int(busiest["cpu"])) if with_packets else ""
+            parts.append(say(", the other {count} {busy}", count=len(others), busy=percent(others.mean())))
+            parts += [_packets_on(tables, str(case), int(busiest["cpu"]))] if with_packets else []
         else:
             limit = "director-softirq" if with_packets else "director-cpu"
         spent = {role: seconds for role, seconds in _spent(tables, str(case)).items() if role == "director"}
         foreign = _foreign(tables, str(case), str(busiest["host"]), spent)
         yield from _told_apart(
-            Finding(case=str(case), limit=limit, pressure=busiest["busy"], evidence=evidence), foreign
+            Finding(case=str(case), limit=limit, pressure=busiest["busy"], evidence="".join(parts)), foreign
         )
 
 
@@ -76,7 +81,9 @@ def _told_apart(busy: Finding, foreign: float) -> Iterator[Finding]:
     if foreign < FOREIGN:
         yield replace(busy, pressure=busy.pressure / FULL)
         return
-    evidence = f"{busy.evidence}; {percent(foreign)} of the busy time was nobody's of the test"
+    evidence = say(
+        "{evidence}; {share} of the busy time was nobody's of the test", evidence=busy.evidence, share=percent(foreign)
+    )
     yield replace(busy, pressure=busy.pressure * (1 - foreign) / FULL, evidence=evidence)
     yield replace(busy, limit="foreign-work", pressure=busy.pressure / FULL, evidence=evidence)
 
@@ -86,7 +93,8 @@ def _packets_on(tables: Tables, case: str, cpu: int) -> str:
     total = own["processed"].sum()
     if not total:
         return ""
-    return f"; softnet: {percent(own.loc[own['cpu'] == cpu, 'processed'].sum() / total)} of the packets on that CPU"
+    share = percent(own.loc[own["cpu"] == cpu, "processed"].sum() / total)
+    return say("; softnet: {share} of the packets on that CPU", share=share)
 
 
 def shared_cpu(tables: Tables) -> Iterator[Finding]:
@@ -103,8 +111,17 @@ def shared_cpu(tables: Tables) -> Iterator[Finding]:
         busy = cpus["busy"].mean()
         spent = _spent(tables, str(case))
         softirq = float((cpus["softirq"] + cpus["irq"]).mean())
-        evidence = f"{host}/stat: {len(cpus)} CPU{'s' if len(cpus) > 1 else ''} busy {percent(busy)} (softirq, which "
-        evidence += f"cannot be told apart, {percent(softirq)}); CPU time of processes: {_spent_text(spent)}"
+        evidence = say_n(
+            "{host}/stat: {n} CPU busy {busy} (softirq, which cannot be told apart, {softirq}); CPU time of "
+            "processes: {spent}",
+            "{host}/stat: {n} CPUs busy {busy} (softirq, which cannot be told apart, {softirq}); CPU time of "
+            "processes: {spent}",
+            len(cpus),
+            host=host,
+            busy=percent(busy),
+            softirq=percent(softirq),
+            spent=_spent_text(spent),
+        )
         finding = Finding(case=str(case), limit=_whose(roles, spent), pressure=busy, evidence=evidence)
         yield from _told_apart(finding, _foreign(tables, str(case), str(host), spent))
 
@@ -127,8 +144,8 @@ def _spent(tables: Tables, case: str) -> dict[str, float]:
 
 
 def _spent_text(spent: dict[str, float]) -> str:
-    words = {"client": "clients", "web": "web hosts", "director": "director"}
-    return ", ".join(f"{words[role]} {seconds:.2f} s" for role, seconds in spent.items()) or "not measured"
+    words = {"client": say("clients"), "web": say("web hosts"), "director": say("director")}
+    return ", ".join(f"{words[role]} {seconds:.2f} s" for role, seconds in spent.items()) or say("not measured")
 
 
 def _foreign(tables: Tables, case: str, host: str, spent: dict[str, float]) -> float:
@@ -161,8 +178,13 @@ def own_cpu(tables: Tables) -> Iterator[Finding]:
     for (case, role), hosts in by_host[by_host["role"].isin(["client", "web"])].groupby(["case", "role"]):
         busiest = hosts.sort_values("busy").iloc[-1]
         busy = hosts["busy"].mean() if role == "client" else busiest["busy"]
-        evidence = f"stat of {len(hosts)} hosts: mean {percent(hosts['busy'].mean())} busy, most {busiest['host']}: "
-        evidence += percent(busiest["busy"])
+        evidence = say(
+            "stat of {count} hosts: mean {mean} busy, most {host}: {most}",
+            count=len(hosts),
+            mean=percent(hosts["busy"].mean()),
+            host=busiest["host"],
+            most=percent(busiest["busy"]),
+        )
         yield Finding(case=str(case), limit=f"{role}-cpu", pressure=busy / FULL, evidence=evidence)
 
 
@@ -174,7 +196,9 @@ def load_generators(tables: Tables) -> Iterator[Finding]:
         if not window.get(str(case), 0) > 0:
             continue
         used = clients["cpu_s"] / window[case]
-        evidence = f"load.times of {len(clients)} clients: {percent(used.mean())} of a CPU each"
+        evidence = say(
+            "load.times of {count} clients: {share} of a CPU each", count=len(clients), share=percent(used.mean())
+        )
         yield Finding(case=str(case), limit="client-cpu", pressure=used.mean() / FULL, evidence=evidence)
 
 

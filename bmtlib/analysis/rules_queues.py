@@ -9,6 +9,7 @@ import pandas as pd
 from bmtlib.analysis.finding import Finding
 from bmtlib.analysis.naming import number, percent
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import say
 
 NEARLY_ALL = 0.95  # of ports, of a connection table, of a rate limit: the last ones are found too late
 LINK_FULL = 0.90  # of a link's rate, counted without preamble, gap and checksum (24 of 1538 bytes), and in TCP's bursts
@@ -30,13 +31,23 @@ def ports(tables: Tables) -> Iterator[Finding]:
         used = row["timewait"] / webs if row["role"] == "director" else row["timewait"] + (row["concurrency"] or 0)
         if row["role"] == "director" and kinds.get(row["case"]) != "proxy":
             continue
-        evidence = f"{row['host']}/ss_summary: {number(used)} of {number(row['local_ports'])} local ports held"
+        evidence = say(
+            "{host}/ss_summary: {used} of {total} local ports held",
+            host=row["host"],
+            used=number(used),
+            total=number(row["local_ports"]),
+        )
         yield Finding(
             case=row["case"], limit="ports", pressure=used / row["local_ports"] / NEARLY_ALL, evidence=evidence
         )
     for row in tables.cases[["case", "error"]].dropna().to_dict("records"):
         if _NO_PORT in row["error"]:
-            yield Finding(case=row["case"], limit="ports", pressure=2.0, evidence=f"a client said: {row['error']}")
+            yield Finding(
+                case=row["case"],
+                limit="ports",
+                pressure=2.0,
+                evidence=say("a client said: {error}", error=row["error"]),
+            )
 
 
 def conntrack(tables: Tables) -> Iterator[Finding]:
@@ -44,7 +55,12 @@ def conntrack(tables: Tables) -> Iterator[Finding]:
     for row in tables.conntrack.to_dict("records"):
         most = max(row["entries_before"], row["entries_after"])
         if row["entries_max"]:
-            evidence = f"{row['host']}/conntrack: {number(most)} of {number(row['entries_max'])} entries"
+            evidence = say(
+                "{host}/conntrack: {used} of {total} entries",
+                host=row["host"],
+                used=number(most),
+                total=number(row["entries_max"]),
+            )
             pressure = most / row["entries_max"] / NEARLY_ALL
             yield Finding(case=row["case"], limit="conntrack", pressure=pressure, evidence=evidence)
 
@@ -57,17 +73,27 @@ def link(tables: Tables) -> Iterator[Finding]:
         seconds = window.get(row["case"])
         if seconds and seconds > 0:
             rate, top = max(row["rx_bytes"], row["tx_bytes"]) * 8 / seconds / 1e6, float(row["speed_mbit_per_s"])
-            evidence = f"{row['host']}/ip_link {row['interface']}: {number(rate)} of {number(top)} Mbit/s"
+            evidence = say(
+                "{host}/ip_link {interface}: {rate} of {top} Mbit/s",
+                host=row["host"],
+                interface=row["interface"],
+                rate=number(rate),
+                top=number(top),
+            )
             yield Finding(case=row["case"], limit="link", pressure=rate / top / LINK_FULL, evidence=evidence)
     shapers = tables.qdisc[tables.qdisc["rate_bytes_per_s"].notna()]
     for row in shapers.to_dict("records"):
         seconds = window.get(row["case"])
         if seconds and seconds > 0 and row["rate_bytes_per_s"]:
             rate, top = row["bytes"] / seconds, float(row["rate_bytes_per_s"])
-            evidence = (
-                f"{row['host']}/qdisc {row['interface']} ({row['qdisc']}): {number(rate * 8 / 1e6)} of "
-                f"{number(top * 8 / 1e6)} Mbit/s, {number(row['overlimits'])} times held back, "
-                f"{number(row['drops'])} packets dropped"
+            evidence = say(
+                "{host}/qdisc {interface} ({qdisc}): {rate} of {top} Mbit/s, {held} times held back, "
+                "{drops} packets dropped",
+                **{name: row[name] for name in ("host", "interface", "qdisc")},
+                rate=number(rate * 8 / 1e6),
+                top=number(top * 8 / 1e6),
+                held=number(row["overlimits"]),
+                drops=number(row["drops"]),
             )
             yield Finding(case=row["case"], limit="link", pressure=rate / top / LINK_FULL, evidence=evidence)
 
@@ -83,7 +109,9 @@ def rate_limit(tables: Tables) -> Iterator[Finding]:
         if seconds and seconds > 0 and row["case"] in connections:
             # The kernel takes connections that HAProxy leaves in the queue: those are not above the limit's rate.
             rate = min(connections[row["case"]] / seconds, float(row["sessions_per_s_max"] or 0))
-            evidence = f"director/haproxy_stat: {number(rate)} new connections/s, limit {number(top)}"
+            evidence = say(
+                "director/haproxy_stat: {rate} new connections/s, limit {top}", rate=number(rate), top=number(top)
+            )
             yield Finding(case=row["case"], limit="rate-limit", pressure=rate / top / NEARLY_ALL, evidence=evidence)
 
 
@@ -91,8 +119,10 @@ def maxconn(tables: Tables) -> Iterator[Finding]:
     """HAProxy at its maxconn leaves connections in the kernel's queue."""
     for row in tables.haproxy[tables.haproxy["sessions_max"].notna()].to_dict("records"):
         limit = min(value for value in (row["maxconn"], row["sessions_limit"]) if pd.notna(value) and value)
-        evidence = (
-            f"director/haproxy_stat: {number(row['sessions_max'])} connections at a time, maxconn {number(limit)}"
+        evidence = say(
+            "director/haproxy_stat: {most} connections at a time, maxconn {limit}",
+            most=number(row["sessions_max"]),
+            limit=number(limit),
         )
         pressure = row["sessions_max"] / limit / MAXCONN_FULL
         yield Finding(case=row["case"], limit="maxconn", pressure=pressure, evidence=evidence)
@@ -104,8 +134,8 @@ def listen_queues(tables: Tables) -> Iterator[Finding]:
     asked = tables.probed[tables.probed["source"] == "nstat"]
     grown = nstat.groupby(["case", "role", "counter"])["count"].sum()
     queues = {
-        "accept-queue": ("TcpExtListenOverflows", "accept queue full"),
-        "syn-queue": ("TcpExtTCPReqQFullDrop", "SYN queue full"),
+        "accept-queue": ("TcpExtListenOverflows", say("accept queue full")),
+        "syn-queue": ("TcpExtTCPReqQFullDrop", say("SYN queue full")),
     }
     for case, role in asked.loc[asked["role"] != "client", ["case", "role"]].itertuples(index=False):
         taken = int(grown.get((case, role, "TcpPassiveOpens"), 0))
@@ -113,7 +143,14 @@ def listen_queues(tables: Tables) -> Iterator[Finding]:
             lost = int(grown.get((case, role, counter), 0))
             if not taken + lost:
                 continue
-            evidence = f"{role}/nstat {counter}: {words} for {number(lost)} of {number(taken + lost)} that came"
+            evidence = say(
+                "{role}/nstat {counter}: {what} for {lost} of {total} that came",
+                role=role,
+                counter=counter,
+                what=words,
+                lost=number(lost),
+                total=number(taken + lost),
+            )
             evidence += _fullest(tables, case, role) if limit == "accept-queue" else ""
             pressure = lost / (taken + lost) / LOST
             yield Finding(case=case, limit=limit, pressure=pressure, evidence=evidence)
@@ -125,8 +162,11 @@ def _fullest(tables: Tables, case: str, role: str) -> str:
         return ""
     fill = seen["accept_queue_most"] / seen["accept_queue_max"].clip(lower=1)
     row = seen.assign(fill=fill).sort_values("fill").iloc[-1]
-    return (
-        f"; ss_listen: {row['accept_queue_most']} seen waiting on port {row['port']}, at most {row['accept_queue_max']}"
+    return say(
+        "; ss_listen: {seen} seen waiting on port {port}, at most {most}",
+        seen=row["accept_queue_most"],
+        port=row["port"],
+        most=row["accept_queue_max"],
     )
 
 
@@ -141,7 +181,12 @@ def director_drops(tables: Tables) -> Iterator[Finding]:
     for case, rows in own[own["case"].map(kinds) != "direct"].groupby("case"):
         lost, came = int(rows["rx_dropped"].sum()), int(rows["rx_dropped"].sum() + rows["rx_packets"].sum())
         if came:
-            evidence = f"director/ip_link: {number(lost)} of {number(came)} packets lost ({percent(lost / came)})"
+            evidence = say(
+                "director/ip_link: {lost} of {total} packets lost ({share})",
+                lost=number(lost),
+                total=number(came),
+                share=percent(lost / came),
+            )
             if case in backlog:
-                evidence += f"; softnet of its CPUs: {number(backlog[case])} found a backlog full"
+                evidence += say("; softnet of its CPUs: {count} found a backlog full", count=number(backlog[case]))
             yield Finding(case=str(case), limit="director-queue", pressure=lost / came / LOST, evidence=evidence)

@@ -23,6 +23,7 @@ from bmtlib.analysis.schema import COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once
 from bmtlib.stats import Values, estimate
+from bmtlib.texts import say
 
 FACTORS = ("threads", "queues")
 FEWEST_LEVELS = {"amdahl": 3, "usl": 4}  # one more than each law has parameters
@@ -75,14 +76,14 @@ def fit_law(law: Law, workers: Values, rate: Values, block: Values) -> Scaling |
     table = pd.DataFrame({"n": workers[known], "rate": rate[known], "block": block[known]})
     levels = table["n"].nunique()
     if levels < FEWEST_LEVELS[law]:
-        return f"needs {FEWEST_LEVELS[law]} levels, found {levels}"
+        return say("needs {fewest} levels, found {found}", fewest=FEWEST_LEVELS[law], found=levels)
     found = []
     for _, part in table.groupby("block"):
         if part["n"].nunique() == levels:
             found.append(_fit(law, part["n"].to_numpy("float64"), part["rate"].to_numpy("float64")))
     fits = [values for values in found if values is not None]
     if not fits:
-        return "no block has all levels" if not found else "the fit does not converge"
+        return say("the fit does not converge") if found else say("no block has all levels")
     one, contention, coherence = np.array(fits).T
     # What a bounded fit leaves near its bound is that bound.
     contention, coherence = (np.where(values < _NOTHING, 0.0, values) for values in (contention, coherence))

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from bmtlib.analysis.naming import enumerated, word
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import arranged, keys, once
-from bmtlib.texts import say
+from bmtlib.texts import say, say_n
 
 # Of the blocks that were measured, the share that may be left out before the rest decides nothing.
 MOST_LEFT_OUT = 0.25
@@ -108,7 +109,7 @@ def doubt(tables: Tables, cases: pd.DataFrame, measure: str) -> Doubt:
         "{count} of {used} used cases marked by {guards}, which spoils the measure",
         count=count,
         used=len(ours),
-        guards=" and ".join(names),
+        guards=enumerated([str(name) for name in names]),
     )
     return Doubt(why=why, bound=not set(names) & set(_EITHER_WAY) and not measure.startswith("spread"))
 
@@ -155,8 +156,23 @@ def _why(tables: Tables, cases: pd.DataFrame, measured: int) -> str:
         ours = cases[cases["status"] == state]["case"]
         if len(ours):
             guards = dict.fromkeys(judged.loc[judged["case"].isin(ours), "name"])
-            word = "guard" if len(guards) == 1 else "guards"
-            by = f" by the {word} {' and '.join(guards)}" if guards and state == "rejected" else ""
-            whole = f" of {measured} measured case{'' if measured == 1 else 's'}" if not parts else ""
-            parts.append(f"{len(ours)}{whole} {state}{by}")
+            names = enumerated([str(name) for name in guards])
+            if guards and state == "rejected":
+                what = say_n(
+                    "rejected by the guard {names}", "rejected by the guards {names}", len(guards), names=names
+                )
+            else:
+                what = word(state)
+            if parts:
+                parts.append(say("{count} {what}", count=len(ours), what=what))
+            else:
+                parts.append(
+                    say_n(
+                        "{count} of {n} measured case {what}",
+                        "{count} of {n} measured cases {what}",
+                        measured,
+                        count=len(ours),
+                        what=what,
+                    )
+                )
     return ", ".join(parts)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from bmtlib.params.units import Breach, Params, Share, rules_broken
+from bmtlib.texts import say
 
 _Blocks = Annotated[int, Field(ge=1, le=1000)]
 
@@ -80,8 +81,12 @@ def words(wish: int | Repetitions) -> str:
     if isinstance(wish, int):
         return str(wish)
     until = wish.until
-    pair = f"{until.of} / {until.over}" if until.of else "of every LVS arm / proxy arm"
-    return (
-        f"{wish.min} to {wish.max}, until the 95 % interval of {until.metric} {pair} is within "
-        f"±{until.ratio_interval * 100:.3g} %"
+    pair = f"{until.of} / {until.over}" if until.of else say("of every LVS arm / proxy arm")
+    return say(
+        "{fewest} to {most}, until the 95 % interval of {metric} {pair} is within ±{share} %",
+        fewest=wish.min,
+        most=wish.max,
+        metric=until.metric,
+        pair=pair,
+        share=f"{until.ratio_interval * 100:.3g}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from bmtlib.analysis.naming import level
+from bmtlib.analysis.naming import enumerated, factor_word, level
 from bmtlib.cpus import to_list
 from bmtlib.errors import BmtError, InputError
 from bmtlib.params.factors import DIRECTOR_FACTORS
@@ -15,16 +15,17 @@ from bmtlib.params.units import size_text
 from bmtlib.parsers import lscpu
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.rundir import RunDir
+from bmtlib.texts import msg, say, say_n, translated
 
 # First words of what a tuning changes; the rest of a case's changes is its arm.
 _TUNING = ("sysctl", "nic", "irq", "irqbalance", "steering", "cpu")
 _GENERATORS = {
-    "ab": "Apache Bench (ab), a closed loop",
-    "wrk": "wrk, a closed loop",
-    "h2load": "h2load, a closed loop",
-    "open_loop": "bmtlib's own open loop",
+    "ab": msg("Apache Bench (ab), a closed loop"),
+    "wrk": msg("wrk, a closed loop"),
+    "h2load": msg("h2load, a closed loop"),
+    "open_loop": msg("bmtlib's own open loop"),
 }
-_ROLES = {"client": "clients", "director": "director", "web": "web hosts"}
+_ROLES = {"client": msg("clients"), "director": msg("director"), "web": msg("web hosts")}
 
 
 def load(folder: RunDir) -> Html:
@@ -33,21 +34,25 @@ def load(folder: RunDir) -> Html:
     scenario = plan["scenario"]
     wish = scenario["load"]
     facts = {
-        "File": size_text(wish["file_size"]),
+        say("File"): size_text(wish["file_size"]),
         **_offered(wish, scenario["clients"]),
-        "Each case ends after": f"{_ends(wish)}, behind {wish['warmup_seconds']} s of warm-up that do not count",
-        "Connections": "kept alive" if wish["keepalive"] else "a new one for each request",
-        "Load generator": f"{_GENERATORS[wish['engine']]}, all clients from one start instant",
-        "Blocks": _blocks(folder.run_json(), scenario["repetitions"]),
-        "Order": f"{scenario['order']} (seed {scenario['seed']})",
+        say("Each case ends after"): say(
+            "{end}, behind {seconds} s of warm-up that do not count", end=_ends(wish), seconds=wish["warmup_seconds"]
+        ),
+        say("Connections"): say("kept alive") if wish["keepalive"] else say("a new one for each request"),
+        say("Load generator"): say(
+            "{generator}, all clients from one start instant", generator=translated(_GENERATORS[wish["engine"]])
+        ),
+        say("Blocks"): _blocks(folder.run_json(), scenario["repetitions"]),
+        say("Order"): say("{order} (seed {seed})", order=scenario["order"], seed=scenario["seed"]),
     }
     for factor, levels in scenario["factors"].items():
-        facts[f"Varied: {factor.replace('_', ' ')}"] = ", ".join(_level(factor, level) for level in levels)
-    if chosen := scenario.get("combinations"):
-        named = (
-            " and ".join(f"{factor.replace('_', ' ')} {_level(factor, it[factor])}" for factor in it) for it in chosen
+        facts[say("Varied: {factor}", factor=factor_word(factor))] = ", ".join(
+            _level(factor, level) for level in levels
         )
-        facts["Varied together"] = "; ".join(named)
+    if chosen := scenario.get("combinations"):
+        named = (enumerated([f"{factor_word(factor)} {_level(factor, it[factor])}" for factor in it]) for it in chosen)
+        facts[say("Varied together")] = "; ".join(named)
     return render("facts", facts=facts)
 
 
@@ -55,38 +60,52 @@ def _blocks(run: Mapping[str, Any], wish: Any) -> str:
     """How many blocks, why no more, and whether they were measured in one go."""
     stopping = run.get("stopping") or {}
     count = words(wish if isinstance(wish, int) else Repetitions.model_validate(wish))
-    text = f"{count}; each holds every case once"
+    texts = [say("{count}; each holds every case once", count=count)]
     if stopping.get("reason"):
-        times = f"{len(stopping['looks'])} time{'s' if len(stopping['looks']) != 1 else ''}"
-        text += (
-            f". Ended {stopping['reason']}. The interval is the plain one: that it was looked at {times}, each ready "
-            "to end the run, makes it hold a little less often than it says"
+        texts.append(
+            say_n(
+                "Ended {reason}. The interval is the plain one: that it was looked at {n} time, each ready to end the "
+                "run, makes it hold a little less often than it says",
+                "Ended {reason}. The interval is the plain one: that it was looked at {n} times, each ready to end the "
+                "run, makes it hold a little less often than it says",
+                len(stopping["looks"]),
+                reason=stopping["reason"],
+            )
         )
     elif stopping:
-        text += ". The run was broken off before its rule ended it"
+        texts.append(say("The run was broken off before its rule ended it"))
     if (sessions := len(run.get("sessions", []))) > 1:
-        text += f". Measured in {sessions} sessions on the same hosts (run.json has their times)"
-    return text
+        texts.append(say("Measured in {count} sessions on the same hosts (run.json has their times)", count=sessions))
+    return ". ".join(texts)
 
 
 def _ends(wish: Mapping[str, Any]) -> str:
     """What ends a case's load."""
     if wish.get("seconds") is not None:
-        return f"{wish['seconds']} s"
+        return say("{seconds} s", seconds=wish["seconds"])
     if wish.get("rounds") is not None:
-        return f"{wish['rounds']} requests for each connection"
-    return f"{wish['requests']:,} requests"
+        return say("{count} requests for each connection", count=wish["rounds"])
+    return say("{count} requests", count=f"{wish['requests']:,}")
 
 
 def _offered(wish: Mapping[str, Any], clients: int) -> dict[str, str]:
     if wish.get("rate") is None:
-        over = f"{clients} clients"
+        values: dict[str, object] = {"count": f"{wish['concurrency']:,}", "clients": clients}
+        over = say("{count} connections open at a time, over {clients} clients", **values)
         if wish.get("per_client"):
-            over = f"as many of {clients} clients as {wish['per_client']:,} for each take"
-        return {"Concurrency": f"{wish['concurrency']:,} connections open at a time, over {over}"}
+            over = say(
+                "{count} connections open at a time, over as many of {clients} clients as {each} for each take",
+                each=f"{wish['per_client']:,}",
+                **values,
+            )
+        return {say("Concurrency"): over}
     return {
-        "Offered": f"{wish['rate']:,} requests/s at equal distances, by {clients} clients in turn",
-        "Concurrency": f"{wish['concurrency']:,} connections open at a time at the most",
+        say("Offered"): say(
+            "{rate} requests/s at equal distances, by {clients} clients in turn",
+            rate=f"{wish['rate']:,}",
+            clients=clients,
+        ),
+        say("Concurrency"): say("{count} connections open at a time at the most", count=f"{wish['concurrency']:,}"),
     }
 
 
@@ -101,17 +120,17 @@ def hosts(folder: RunDir) -> Html:
         found.setdefault(host["role"], []).append(host)
     rows = [
         {
-            "role": _ROLES.get(role, role),
-            "hosts": Number.of(len(members)),
-            "names": _span([host["name"] for host in members]),
-            "front network": _span([host["addresses"].get("front", "") for host in members]),
-            "back network": _span([host["addresses"].get("back", "") for host in members]),
-            "CPUs": to_list({cpu for host in members for cpu in host["cpus"]}),
-            "kernel": ", ".join(sorted({host["kernel"] for host in members})),
+            say("role"): translated(_ROLES.get(role, role)),
+            say("hosts"): Number.of(len(members)),
+            say("names"): _span([host["name"] for host in members]),
+            say("front network"): _span([host["addresses"].get("front", "") for host in members]),
+            say("back network"): _span([host["addresses"].get("back", "") for host in members]),
+            say("CPUs"): to_list({cpu for host in members for cpu in host["cpus"]}),
+            say("kernel"): ", ".join(sorted({host["kernel"] for host in members})),
         }
         for role, members in found.items()
     ]
-    return table("Hosts, by role", rows, empty="the run ended before its hosts were up")
+    return table(say("Hosts, by role"), rows, empty=say("the run ended before its hosts were up"))
 
 
 def _span(texts: list[str]) -> str:
@@ -126,17 +145,19 @@ def machine(folder: RunDir) -> Html:
     run = folder.run_json()
     placement = run.get("placement", {})
     facts = {
-        "Processor": _processor(folder, run),
+        say("Processor"): _processor(folder, run),
         **_director(run),
-        "CPUs of the director": to_list(run["director_cpus"]) or MISSING,
-        "CPUs of all others": to_list(run["other_cpus"]) or MISSING,
-        "Director apart from the others": _yes(placement.get("separate"), "its CPUs' busy time is its own cost"),
-        "Packets steered to the director's CPUs (RPS)": _yes(placement.get("rps"), ""),
+        say("CPUs of the director"): to_list(run["director_cpus"]) or MISSING,
+        say("CPUs of all others"): to_list(run["other_cpus"]) or MISSING,
+        say("Director apart from the others"): _yes(
+            placement.get("separate"), say("its CPUs' busy time is its own cost")
+        ),
+        say("Packets steered to the director's CPUs (RPS)"): _yes(placement.get("rps"), ""),
         **_shared(run),
-        "Rights": {"root": "root", "rootless": "none (user namespace)"}.get(run["privilege"], MISSING),
-        "Engines": ", ".join(f"{arm}: {engine}" for arm, engine in run["engine"].items()) or MISSING,
-        "Programs": ", ".join(f"{name} {version}" for name, version in run["versions"].items()) or MISSING,
-        "bmtlib": run["bmtlib"],
+        "Rights": {"root": "root", "rootless": say("none (user namespace)")}.get(run["privilege"], MISSING),
+        say("Engines"): ", ".join(f"{arm}: {engine}" for arm, engine in run["engine"].items()) or MISSING,
+        say("Programs"): ", ".join(f"{name} {version}" for name, version in run["versions"].items()) or MISSING,
+        say("bmtlib"): run["bmtlib"],
     }
     return render("facts", facts=facts)
 
@@ -145,7 +166,9 @@ def _shared(run: Mapping[str, Any]) -> dict[str, str]:
     """Settings of this machine that a lab's hosts have and its tuning leaves alone."""
     found = (run.get("controller") or {}).get("sysctls")
     return (
-        {"Kernel settings of all hosts": ", ".join(f"{key} {value}" for key, value in found.items())} if found else {}
+        {say("Kernel settings of all hosts"): ", ".join(f"{key} {value}" for key, value in found.items())}
+        if found
+        else {}
     )
 
 
@@ -154,20 +177,35 @@ def _director(run: Mapping[str, Any]) -> dict[str, str]:
     vm = run.get("machine")
     if not vm:
         return {}
-    cpus = f"{vm['vcpus']} CPU{'' if vm['vcpus'] == 1 else 's'} on CPU {to_list(vm['cpus'])} of this machine"
-    queues = f"{vm['queues']} queue{'' if vm['queues'] == 1 else 's'} per card, ring {vm['ring']}"
-    arguments = f", kernel arguments {' '.join(vm['kernel_args'])}" if vm["kernel_args"] else ""
+    cpus = say_n(
+        "{n} CPU on CPU {host_cpus} of this machine",
+        "{n} CPUs on CPU {host_cpus} of this machine",
+        vm["vcpus"],
+        host_cpus=to_list(vm["cpus"]),
+    )
+    queues = say_n("{n} queue per card, ring {ring}", "{n} queues per card, ring {ring}", vm["queues"], ring=vm["ring"])
+    given = vm["kernel_args"]
+    arguments = say(", kernel arguments {arguments}", arguments=" ".join(given)) if given else ""
     return {
-        "Director": f"virtual machine, kernel {vm['kernel']}{arguments}; {cpus}; {queues}; {vm['memory_mib']} MiB; "
-        f"up in {vm['boot_s']:.0f} s",
-        "Accelerator": f"{vm['accelerator']}: {vm['accelerator_reason']}",
+        say("Director"): say(
+            "virtual machine, kernel {kernel}{arguments}; {cpus}; {queues}; {memory} MiB; up in {seconds} s",
+            kernel=vm["kernel"],
+            arguments=arguments,
+            cpus=cpus,
+            queues=queues,
+            memory=vm["memory_mib"],
+            seconds=f"{vm['boot_s']:.0f}",
+        ),
+        say("Accelerator"): f"{vm['accelerator']}: {vm['accelerator_reason']}",
     }
 
 
 def _yes(value: object, why: str) -> str:
     if value is None:
         return MISSING
-    return (f"yes: {why}" if why else "yes") if value else "no"
+    if not value:
+        return say("no")
+    return say("yes: {why}", why=why) if why else say("yes")
 
 
 def _processor(folder: RunDir, run: Mapping[str, Any]) -> str:
@@ -177,8 +215,13 @@ def _processor(folder: RunDir, run: Mapping[str, Any]) -> str:
         path = folder.path / "facts" / host["name"] / "lscpu.once.txt"
         with suppress(OSError, BmtError):
             fields = {row["field"]: row["value"] for row in lscpu.parse(path.read_text())}
-            virtual = f", virtual machine ({fields['Hypervisor vendor']})" if fields.get("Hypervisor vendor") else ""
-            found[host["name"]] = f"{fields.get('Model name', 'unknown')}, {fields.get('CPU(s)', '?')} CPUs{virtual}"
+            vendor = fields.get("Hypervisor vendor")
+            found[host["name"]] = say(
+                "{model}, {count} CPUs{virtual}",
+                model=fields.get("Model name", say("unknown")),
+                count=fields.get("CPU(s)", "?"),
+                virtual=say(", virtual machine ({vendor})", vendor=vendor) if vendor else "",
+            )
     if len(found) < 2:
         return next(iter(found.values()), MISSING)
     return "; ".join(f"{name}: {text}" for name, text in found.items())
@@ -200,15 +243,19 @@ def tuning(folder: RunDir) -> Html:
     return Html("\n").join(
         [
             table(
-                f"Not applied, of the profile {name!r}",
-                _changes(folder, refused, ("now", "why not")),
-                empty="nothing; every setting was taken" if done else "the run ended before its hosts were up",
+                say("Not applied, of the profile {name}", name=repr(name)),
+                _changes(folder, refused, (say("now"), say("why not"))),
+                empty=say("nothing; every setting was taken")
+                if done
+                else say("the run ended before its hosts were up"),
             ),
             render(
                 "details",
-                summary=f"Applied: {len(done)} change{'' if len(done) == 1 else 's'}",
+                summary=say_n("Applied: {n} change", "Applied: {n} changes", len(done)),
                 content=table(
-                    "Applied, each read back", _changes(folder, done, ("before", "reason")), empty="no change was made"
+                    say("Applied, each read back"),
+                    _changes(folder, done, (say("before"), say("reason"))),
+                    empty=say("no change was made"),
                 ),
             ),
         ]
@@ -235,8 +282,8 @@ def settings(folder: RunDir) -> Html:
     parts = [
         table(caption, [_setting(row, cases, why) for row, cases in found.items()])
         for caption, found, why in (
-            ("Changed on the director for single cases, each read back", done, "reason"),
-            ("Not applied on the director in single cases", refused, "why not"),
+            (say("Changed on the director for single cases, each read back"), done, say("reason")),
+            (say("Not applied on the director in single cases"), refused, say("why not")),
         )
         if found
     ]
@@ -245,7 +292,8 @@ def settings(folder: RunDir) -> Html:
 
 def _setting(row: tuple[str, ...], cases: list[str], why: str) -> dict[str, object]:
     what, before, want, reason = row
-    return {"what": what, "before": before, "wanted": want, "cases": "; ".join(dict.fromkeys(cases)), why: reason}
+    where = "; ".join(dict.fromkeys(cases))
+    return {say("what"): what, say("before"): before, say("wanted"): want, say("cases"): where, why: reason}
 
 
 def _changes(
@@ -253,7 +301,7 @@ def _changes(
 ) -> list[dict[str, object]]:
     was, why = heads
     return [
-        {"what": what, was: before, "wanted": want, "hosts": _hosts(folder, names), why: reason}
+        {say("what"): what, was: before, say("wanted"): want, say("hosts"): _hosts(folder, names), why: reason}
         for (what, before, want, reason), names in found.items()
     ]
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from bmtlib.analysis.drift import drift_sentence
+from bmtlib.analysis.naming import word
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT, df_used
 from bmtlib.errors import InputError
@@ -16,9 +17,10 @@ from bmtlib.params.paths import project_root
 from bmtlib.report import results
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.rundir import RunDir
+from bmtlib.texts import current, msg, say, translated
 
 _MOST_LINKS = 4  # to the clients of one case; its folder has the others
-_SAID = {"ok": "passed", "mark": "marked", "reject": "rejected"}
+_SAID = {"ok": msg("passed"), "mark": msg("marked"), "reject": msg("rejected")}
 
 
 def failed_cases(folder: RunDir, tables: Tables) -> Html:
@@ -26,12 +28,13 @@ def failed_cases(folder: RunDir, tables: Tables) -> Html:
     rows = []
     for case in results.records(tables.cases):
         if case["status"] not in ("done", "not needed"):
-            rows.append({"case": _case(folder, case["case"]), "status": case["status"], "why": _why(tables, case)})
+            status = {say("case"): _case(folder, case["case"]), say("status"): word(case["status"])}
+            rows.append({**status, say("why"): _why(tables, case)})
     done = (tables.cases["status"] == "done").sum()
     return table(
-        "Cases that are not among the results",
+        say("Cases that are not among the results"),
         rows,
-        empty=f"none; all {done} planned cases are" if done else "no case was planned",
+        empty=say("none; all {done} planned cases are", done=done) if done else say("no case was planned"),
     )
 
 
@@ -40,20 +43,21 @@ def used(tables: Tables) -> Html:
     rows = [
         {
             **results.named(tables, row),
-            "planned": Number.of(row["planned"]),
-            "measured": Number.of(row["measured"]),
-            "used": Number.of(row["used"]),
-            "left out": Number.of(row["left_out"]),
-            "why": row["why"] or MISSING,
-            "may decide": "yes" if row["decides"] else "no",
+            say("planned"): Number.of(row["planned"]),
+            say("measured"): Number.of(row["measured"]),
+            say("used"): Number.of(row["used"]),
+            say("left out"): Number.of(row["left_out"]),
+            say("why"): row["why"] or MISSING,
+            say("may decide"): say("yes") if row["decides"] else say("no"),
         }
         for row in results.records(df_used(tables))
     ]
-    note = (
+    note = say(
         "No measured block is left out for its figures, however far off they lie: only when a guard rejected it or it "
-        f"failed. More than {MOST_LEFT_OUT:.0%} left out: what is compared with it is undecided."
+        "failed. More than {share} left out: what is compared with it is undecided.",
+        share=f"{MOST_LEFT_OUT:.0%}",
     )
-    return table("Blocks measured and used", rows, note, anchor="t-used")
+    return table(say("Blocks measured and used"), rows, note, anchor="t-used")
 
 
 def drift(tables: Tables) -> Html:
@@ -67,7 +71,7 @@ def _why(tables: Tables, case: Mapping[str, Any]) -> str:
         return "; ".join(guards["text"])
     if case["status"] in ("not run", "interrupted"):
         error = tables.run.get("error") or {}
-        return str(error.get("what") or "the run ended before")
+        return str(error.get("what") or say("the run ended before"))
     if case["status"] == "unreadable":
         return "; ".join(tables.problems.loc[tables.problems["case"] == case["case"], "error"])
     return case["error"] if isinstance(case["error"], str) else MISSING
@@ -90,28 +94,38 @@ def guards(tables: Tables) -> Html:
         example = found.iloc[int((found["verdict"] != "ok").to_numpy().argmax())]
         rows.append(
             {
-                "guard": name,
-                **{_SAID[verdict]: Number.of(int(counts.get(verdict, 0))) for verdict in _SAID},
-                "for example": f"{example['case']}: {example['text']}",
+                say("guard"): name,
+                **{translated(_SAID[verdict]): Number.of(int(counts.get(verdict, 0))) for verdict in _SAID},
+                say("for example"): f"{example['case']}: {example['text']}",
             }
         )
-    return table("Guards, over all cases", rows, empty="no case came as far as its guards")
+    return table(say("Guards, over all cases"), rows, _as_written(), say("no case came as far as its guards"))
 
 
 def marks(folder: RunDir, tables: Tables) -> Html:
     """Every guard that did not pass, in its own words."""
     rows = [
         {
-            "case": _case(folder, row["case"]),
-            "guard": row["name"],
-            "verdict": Html('<span class="{}">{}</span>').format(row["verdict"], _SAID[row["verdict"]]),
-            "what it saw": row["text"],
-            "evidence": row["evidence"] if isinstance(row["evidence"], str) else MISSING,
+            say("case"): _case(folder, row["case"]),
+            say("guard"): row["name"],
+            say("verdict"): Html('<span class="{}">{}</span>').format(
+                row["verdict"], translated(_SAID[row["verdict"]])
+            ),
+            say("what it saw"): row["text"],
+            say("evidence"): row["evidence"] if isinstance(row["evidence"], str) else MISSING,
         }
         for row in results.records(tables.guards)
         if row["verdict"] != "ok"
     ]
-    return table("Guards that did not pass", rows, empty="none; all passed" if len(tables.guards) else "none was asked")
+    none = say("none; all passed") if len(tables.guards) else say("none was asked")
+    return table(say("Guards that did not pass"), rows, _as_written(), none)
+
+
+def _as_written() -> str:
+    """Words for readers of another language than that in which the run was recorded; in English none are needed."""
+    if current() == "en":
+        return ""
+    return say("What guards and proofs saw was written down during the run, in English, and is shown as it was.")
 
 
 def proofs(folder: RunDir) -> Html:
@@ -123,17 +137,23 @@ def proofs(folder: RunDir) -> Html:
             continue
         seen.add(case["arm"])
         where = _case(folder, case["id"])
-        rows += [{"arm": case["arm"], "shown": proof["text"], "case": where} for proof in case["preflight"]]
-    return table("Shown before the load of every case; here the first of each arm", rows, empty="no arm came so far")
+        rows += [
+            {say("arm"): case["arm"], say("shown"): proof["text"], say("case"): where} for proof in case["preflight"]
+        ]
+    caption = say("Shown before the load of every case; here the first of each arm")
+    return table(caption, rows, _as_written(), say("no arm came so far"))
 
 
 def problems(tables: Tables) -> Html:
     """Raw files that could not be understood: what they would have said is missing from this report."""
     rows = [
-        {"file": "/".join(part for part in (row.case, row.host, row.file) if isinstance(part, str)), "why": row.error}
+        {
+            say("file"): "/".join(part for part in (row.case, row.host, row.file) if isinstance(part, str)),
+            say("why"): row.error,
+        }
         for row in tables.problems.itertuples()
     ]
-    return table("Raw files that were refused", rows, empty="none; every raw file was understood")
+    return table(say("Raw files that were refused"), rows, empty=say("none; every raw file was understood"))
 
 
 def raw_files(folder: RunDir) -> Html:
@@ -146,32 +166,35 @@ def raw_files(folder: RunDir) -> Html:
         bundle = f"{place}/client.zip"
         reports = [link(folder, f"{place}/{host}/{case['load']['engine']}.txt", host) for host in clients[:_MOST_LINKS]]
         if others := len(clients) - len(reports):
-            reports.append(link(folder, bundle if (folder.path / bundle).exists() else place, f"{others} more"))
+            reports.append(
+                link(folder, bundle if (folder.path / bundle).exists() else place, say("{count} more", count=others))
+            )
         rows.append(
             {
-                "case": _case(folder, case["id"]),
-                "status": case["status"],
-                "requests": Number.of(case["requests"]["completed"]),
-                "seconds": Number.of(case["window_s"], digits=4),
-                "the load generators said": Html(", ").join(reports) if reports else MISSING,
-                "director": link(folder, f"{place}/{director}", "counters"),
+                say("case"): _case(folder, case["id"]),
+                say("status"): word(case["status"]),
+                say("requests"): Number.of(case["requests"]["completed"]),
+                say("seconds"): Number.of(case["window_s"], digits=4),
+                say("the load generators said"): Html(", ").join(reports) if reports else MISSING,
+                say("director"): link(folder, f"{place}/{director}", say("counters")),
             }
         )
-    return table("Cases, in the order in which they were measured", rows, empty="no case was measured", anchor="t-raw")
+    caption = say("Cases, in the order in which they were measured")
+    return table(caption, rows, empty=results.nothing(), anchor="t-raw")
 
 
 def run_files(folder: RunDir) -> Html:
     """Links to what describes the run as a whole."""
     words = {
-        "run.json": "testbed, versions, hosts, status",
-        "scenario.yml": "the question, resolved",
-        "testbed.yml": "where it was measured",
-        "plan.json": "every case, in order",
-        "events.jsonl": "every step, with its time",
-        "notebooks/20-compare-arms.ipynb": "the comparison, to go on from in JupyterLab",
-        "notebooks/21-waits.ipynb": "what clients waited, likewise",
-        "notebooks/22-director-cost.ipynb": "CPU time and bytes per request, likewise",
-        "notebooks/30-irq-and-drops.ipynb": "interrupts, packets, CPUs, and losses by layer, likewise",
+        "run.json": say("testbed, versions, hosts, status"),
+        "scenario.yml": say("the question, resolved"),
+        "testbed.yml": say("where it was measured"),
+        "plan.json": say("every case, in order"),
+        "events.jsonl": say("every step, with its time"),
+        "notebooks/20-compare-arms.ipynb": say("the comparison, to go on from in JupyterLab"),
+        "notebooks/21-waits.ipynb": say("what clients waited, likewise"),
+        "notebooks/22-director-cost.ipynb": say("CPU time and bytes per request, likewise"),
+        "notebooks/30-irq-and-drops.ipynb": say("interrupts, packets, CPUs, and losses by layer, likewise"),
     }
     return render(
         "facts", facts={link(folder, name, name): text for name, text in words.items() if (folder.path / name).exists()}
@@ -188,7 +211,7 @@ def by_hand(folder: RunDir) -> Html:
         if case["status"] == "done" and case["window_s"]:
             rate = case["requests"]["completed"] / case["window_s"]
             return render("by_hand", case=case, link=partial(link, folder), rate=rate)
-    return render("note", text="No case was measured, so there is no figure to work out.")
+    return render("note", text=say("No case was measured, so there is no figure to work out."))
 
 
 def repeat(folder: RunDir) -> Html:
@@ -200,5 +223,6 @@ def repeat(folder: RunDir) -> Html:
         "repeat",
         place=shlex.quote(path.relative_to(project_root()).as_posix()) if inside else "RUN",
         digest=run["digest"],
+        language=current(),
         seed=folder.read_json("plan.json")["seed"],
     )

@@ -8,28 +8,31 @@ from bmtlib.analysis import compare
 from bmtlib.analysis.knee import UNITS, knee_sentences, objective_text
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.render import Html, Number, table
-from bmtlib.report.results import records
+from bmtlib.report.results import count_of, nothing, records
+from bmtlib.texts import say, translated
 
 
 def knees(tables: Tables) -> Html:
     """The interval of each arm's knee."""
     if tables.search is None:
         return Html("")
-    unit = UNITS[tables.search.vary]
+    unit = translated(UNITS[tables.search.vary])
     rows = [
         {
-            "arm": f"{row['arm']} ({row['engine']})",
-            f"kept up to ({unit})": Number.of(_known(row["knee_low"])),
-            f"broken from ({unit})": Number.of(_known(row["knee_high"])),
-            "search": row["ending"],
-            "what broke": row["broke"],
-            "what limited there": "" if row["limit_words"] is pd.NA else row["limit_words"],
-            "cases": Number.of(row["cases"]),
+            say("arm"): f"{row['arm']} ({row['engine']})",
+            say("kept up to ({unit})", unit=unit): Number.of(_known(row["knee_low"])),
+            say("broken from ({unit})", unit=unit): Number.of(_known(row["knee_high"])),
+            say("search"): translated(row["ending"]),
+            say("what broke"): row["broke"],
+            say("what limited there"): "" if row["limit_words"] is pd.NA else row["limit_words"],
+            say("cases"): Number.of(row["cases"]),
         }
         for row in records(compare.df_knees(tables))
     ]
-    note = " ".join([f"Objective: {objective_text(tables.search)}.", *knee_sentences(tables)[1:]])
-    return table("The knee of each arm", rows, note, "no case was measured")
+    note = " ".join(
+        [say("Objective: {objective}.", objective=objective_text(tables.search)), *knee_sentences(tables)[1:]]
+    )
+    return table(say("The knee of each arm"), rows, note, nothing())
 
 
 def waits_at_knee(tables: Tables) -> Html:
@@ -37,24 +40,24 @@ def waits_at_knee(tables: Tables) -> Html:
     found = compare.df_waits_at_knee(tables)
     if tables.search is None or found.empty:
         return Html("")
-    unit = UNITS[tables.search.vary]
-    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", "longest": "max_ms"}
+    unit = translated(UNITS[tables.search.vary])
+    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", say("longest"): "max_ms"}
     rows = [
         {
-            "of the knee": Number(f"{row['percent']}\u00a0%"),
+            say("of the knee"): Number(f"{row['percent']}\u00a0%"),
             unit: Number.of(row["level"]),
-            "arm": f"{row['arm']} ({row['engine']})",
+            say("arm"): f"{row['arm']} ({row['engine']})",
             **{f"{word} (ms)": Number.of(row[column]) for word, column in percents.items()},
-            "requests": Number.of(row["requests"]),
-            "kept": Number(f"{row['kept']} of {row['cases']}"),
+            say("requests"): Number.of(row["requests"]),
+            say("kept"): Number(count_of(row["kept"], row["cases"])),
         }
         for row in records(found)
     ]
-    note = (
+    note = say(
         "Shares of the lowest knee of the arms that pass the director, and the same load for all arms: at shares of "
         "its own knee each would be asked for another load, and waits could not be compared. Pooled over all requests."
     )
-    return table("What clients waited below the knee", rows, note)
+    return table(say("What clients waited below the knee"), rows, note)
 
 
 def _known(value: object) -> int | None:

@@ -99,7 +99,7 @@ def table(
     caption: str,
     rows: Sequence[Mapping[str, object]],
     note: str = "",
-    empty: str = "nothing to show",
+    empty: str = "",
     anchor: str = "",
 ) -> Html:
     """Rows as a table, the keys as its head. The first column names the row; a `Number` is set to the right.
@@ -111,15 +111,16 @@ def table(
     1
     """
     shown = len(rows) if len(rows) <= _FOLD_ABOVE else _SHOWN
+    columns = list(rows[0]) if rows else []
     return render(
         "table",
         caption=caption,
         rows=rows,
-        columns=list(rows[0]) if rows else [],
+        columns=columns,
         shown=shown,
         more=say("{count} more rows", count=len(rows) - shown),
         note=note,
-        empty=empty,
+        empty=empty or say("nothing to show"),
         anchor=anchor,
     )
 

@@ -9,22 +9,26 @@ from typing import Any
 import pandas as pd
 
 from bmtlib.analysis import compare
-from bmtlib.analysis.naming import loop, no_interval, waits_from
-from bmtlib.analysis.schema import FACTOR_COLUMNS
+from bmtlib.analysis.naming import factor_word, loop, loop_text, no_interval, waits_from, word
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT, MOST_MARKED
 from bmtlib.params.units import size_text
 from bmtlib.report.render import MISSING, Html, Number, render, table
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
-_NOTHING = "no case was measured"
-_WORDS = {column: factor.replace("_", " ") for factor, column in FACTOR_COLUMNS.items()}
+
+def nothing() -> str:
+    """Stands where a table would be."""
+    return say("no case was measured")
 
 
 def named(tables: Tables, row: Mapping[str, Any]) -> dict[str, object]:
     """The columns that say what a row is about: arm with its engine, and a level of each factor."""
     engine = "" if row["engine"] in (None, "none", row["arm"]) else f" ({row['engine']})"
-    return {"arm": f"{row['arm']}{engine}", **{_WORDS[name]: level(name, row[name]) for name in tables.factors}}
+    return {
+        say("arm"): f"{row['arm']}{engine}",
+        **{factor_word(name): level(name, row[name]) for name in tables.factors},
+    }
 
 
 def level(name: str, value: object) -> str:
@@ -74,6 +78,15 @@ def effect(size: float, low: float, high: float) -> Number:
     return Number(f"{size:.1f} ({low:.1f} – {high:.1f})") if math.isfinite(size) else Number(MISSING)
 
 
+def count_of(some: int, all_of_them: int) -> str:
+    """So many of so many.
+
+    >>> count_of(3, 5)
+    '3 of 5'
+    """
+    return say("{count} of {total}", count=some, total=all_of_them)
+
+
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table, columns by name."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
@@ -86,15 +99,15 @@ def throughput(tables: Tables) -> Html:
     rows = [
         {
             **named(tables, row),
-            "requests/s": Number.of(row["requests_per_s"]),
-            "95 % interval": interval(row["low_per_s"], row["high_per_s"]),
-            "lowest – highest block": interval(row["min_per_s"], row["max_per_s"]),
-            "blocks": Number.of(row["n"]),
+            say("requests/s"): Number.of(row["requests_per_s"]),
+            say("95 % interval"): interval(row["low_per_s"], row["high_per_s"]),
+            say("lowest – highest block"): interval(row["min_per_s"], row["max_per_s"]),
+            say("blocks"): Number.of(row["n"]),
         }
         for row in records(compare.df_throughput(tables))
     ]
-    note = "Median over blocks of right answers / window, from the first client's start to the last one's end."
-    return table("Requests per second", rows, note, _NOTHING, anchor="t-throughput")
+    note = say("Median over blocks of right answers / window, from the first client's start to the last one's end.")
+    return table(say("Requests per second"), rows, note, nothing(), anchor="t-throughput")
 
 
 def ratios(tables: Tables) -> Html:
@@ -108,50 +121,53 @@ def ratios(tables: Tables) -> Html:
     blocks = max((row["n"] for row in found), default=0)
     rows = []
     for row in sorted(found, key=lambda row: list(compare.MEASURES).index(row["measure"])):
-        by_rule = row["why"] in ("", compare.HOLDS_ONE, no_interval(row["n"]))
+        by_rule = row["why"] in ("", translated(compare.HOLDS_ONE), no_interval(row["n"]))
         cells = {
-            "measure": compare.MEASURES[row["measure"]],
-            "compared": f"{row['arm']}\u00a0/\u00a0{row['against']}",
-            **{_WORDS[name]: level(name, row[name]) for name in tables.factors},
-            "ratio": ratio(row["ratio"]),
+            say("measure"): translated(compare.MEASURES[row["measure"]]),
+            say("compared"): f"{row['arm']}\u00a0/\u00a0{row['against']}",
+            **{factor_word(name): level(name, row[name]) for name in tables.factors},
+            say("ratio"): ratio(row["ratio"]),
         }
         if blocks > 1:
             cells |= {
-                "95 % interval": ratio_interval(row["low"], row["high"]),
-                "lowest – highest block": ratio_interval(row["min"], row["max"]),
-                "higher in": Number(f"{row['higher_in']} of {row['n']}"),
-                "difference / scatter": effect(row["effect"], row["effect_low"], row["effect_high"]),
+                say("95 % interval"): ratio_interval(row["low"], row["high"]),
+                say("lowest – highest block"): ratio_interval(row["min"], row["max"]),
+                say("higher in"): Number(count_of(row["higher_in"], row["n"])),
+                say("difference / scatter"): effect(row["effect"], row["effect_low"], row["effect_high"]),
             }
-        said = row["verdict"] if by_rule else f"{row['verdict']}: {row['why']}"
+        said = word(row["verdict"]) if by_rule else f"{word(row['verdict'])}: {row['why']}"
         if by_rule and row["marked"]:
-            said = say("{verdict}, and without marks more so: {marks}", verdict=row["verdict"], marks=row["marked"])
-        rows.append({**cells, "verdict": said})
-    note = (
+            marked = {"verdict": word(row["verdict"]), "marks": row["marked"]}
+            said = say("{verdict}, and without marks more so: {marks}", **marked)
+        rows.append({**cells, say("verdict"): said})
+    note = say(
         "Ratios are taken within each block; “higher in” counts the blocks in which the first is above the second. "
         "Difference / scatter (Hedges' g): mean logarithm of the ratio over its standard deviation between blocks; "
         "below 1 single blocks often point to the other side. Undecided: the interval holds 1, there are fewer than "
-        f"three blocks, more than {MOST_LEFT_OUT:.0%} of a side's measured blocks are left out, or more than "
-        f"{MOST_MARKED:.0%} of its used ones have a mark that spoils the measure and may have made the difference. "
-        "Such a mark makes an arm look worse than it is: a verdict that it is better stands, and would more so without."
+        "three blocks, more than {left_out} of a side's measured blocks are left out, or more than {marked} of its "
+        "used ones have a mark that spoils the measure and may have made the difference. Such a mark makes an arm look "
+        "worse than it is: a verdict that it is better stands, and would more so without.",
+        left_out=f"{MOST_LEFT_OUT:.0%}",
+        marked=f"{MOST_MARKED:.0%}",
     )
-    return table(
-        "Arm against arm", rows, note, "there is no block in which two arms to compare are both done", anchor="t-ratios"
-    )
+    none = say("there is no block in which two arms to compare are both done")
+    return table(say("Arm against arm"), rows, note, none, anchor="t-ratios")
 
 
 def ratio_overview(tables: Tables) -> Html:
     """The ratios of all measures side by side: one row for each pair of arms at each choice of levels."""
     rows: dict[tuple[object, ...], dict[str, object]] = {}
     for row in records(compare.df_ratio(tables)):
-        levels = {_WORDS[name]: level(name, row[name]) for name in tables.factors}
+        levels = {factor_word(name): level(name, row[name]) for name in tables.factors}
         pair = f"{row['arm']}\u00a0/\u00a0{row['against']}"
-        found = rows.setdefault((pair, *levels.values()), {"ratio of": pair, **levels})
+        found = rows.setdefault((pair, *levels.values()), {say("ratio of"): pair, **levels})
         value, spread = ratio(row["ratio"]), ratio_interval(row["low"], row["high"])
-        found[compare.MEASURES[row["measure"]]] = Number(f"{value} ({spread})") if spread != MISSING else value
-    note = "In brackets: 95 % interval. A ratio whose interval holds 1 is undecided."
-    return table(
-        "Ratios, by level", list(rows.values()), note, "there are no two arms to compare", anchor="t-ratio-overview"
-    )
+        found[translated(compare.MEASURES[row["measure"]])] = (
+            Number(f"{value} ({spread})") if spread != MISSING else value
+        )
+    note = say("In brackets: 95 % interval. A ratio whose interval holds 1 is undecided.")
+    none = say("there are no two arms to compare")
+    return table(say("Ratios, by level"), list(rows.values()), note, none, anchor="t-ratio-overview")
 
 
 def seed_form(tables: Tables) -> Html:
@@ -161,34 +177,40 @@ def seed_form(tables: Tables) -> Html:
     seed = compare.df_seed_reference()
     form = compare.df_seed_form(tables)
     there = [name for name in ("Served at once", "In listen queue") if form[name].notna().any()]
-    note = (
+    note = say(
         "Served at once, in listen queue: how many of these connections a proxy had accepted, and how many waited "
         "there to be; the rest still waited for an answer to their SYN. Medians over the first half of the load. Under "
         "LVS the director has no connections of its own."
     )
     rows = [
-        {**row, **{name: Number.written(whole[name], ",") for name in there}}
+        {**row, **{_there(name): Number.written(whole[name], ",") for name in there}}
         for row, whole in zip(_seed_rows(form), records(form), strict=True)
     ]
-    ours = table("This run", rows, note if there else "", empty=_NOTHING)
-    theirs = table("The seed study, one thread (2022)", _seed_rows(seed[seed["Thread"] == 1]))
+    ours = table(say("This run"), rows, note if there else "", empty=nothing())
+    theirs = table(say("The seed study, one thread (2022)"), _seed_rows(seed[seed["Thread"] == 1]))
     rest = render(
-        "details", summary=f"All {len(seed)} rows of the seed", content=table("The seed study (2022)", _seed_rows(seed))
+        "details",
+        summary=say("All {count} rows of the seed", count=len(seed)),
+        content=table(say("The seed study (2022)"), _seed_rows(seed)),
     )
     return Html("\n").join([ours, theirs, rest])
+
+
+def _there(name: str) -> str:
+    return {"Served at once": say("Served at once"), "In listen queue": say("In listen queue")}[name]
 
 
 def _seed_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
     return [
         {
-            "Arm": row["Arm"],
-            "Thread": Number(level("threads", row["Thread"])),
-            "Concurrency": Number.written(row["Concurrency"], ","),
-            "Total Requests": Number.written(row["Total Requests"], ","),
-            "File Size": row["File Size"],
-            "Requests (sec)": Number.written(row["Requests (sec)"], ",.2f"),
-            "Latency (ms)": Number.written(row["Latency (ms)"], ".3f"),
-            "Wait (ms)": Number.written(row["Wait (ms)"], ",.1f"),
+            say("Arm"): row["Arm"],
+            say("Thread"): Number(level("threads", row["Thread"])),
+            say("Concurrency"): Number.written(row["Concurrency"], ","),
+            say("Total Requests"): Number.written(row["Total Requests"], ","),
+            say("File Size"): row["File Size"],
+            say("Requests (sec)"): Number.written(row["Requests (sec)"], ",.2f"),
+            say("Latency (ms)"): Number.written(row["Latency (ms)"], ".3f"),
+            say("Wait (ms)"): Number.written(row["Wait (ms)"], ",.1f"),
         }
         for row in records(frame)
     ]
@@ -196,19 +218,20 @@ def _seed_rows(frame: pd.DataFrame) -> list[dict[str, object]]:
 
 def waits(tables: Tables) -> Html:
     """What clients waited: percentiles over all requests."""
-    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", "longest": "max_ms"}
+    percents = {"50 %": "p50_ms", "90 %": "p90_ms", "99 %": "p99_ms", "99.9 %": "p99_9_ms", say("longest"): "max_ms"}
     finest = ",.0f" if (tables.cases["load_engine"] == "ab").any() else ",.2f"
     rows = [
         {
             **named(tables, row),
-            "mean (ms)": Number.written(row["mean_ms"], ",.1f"),
+            say("mean (ms)"): Number.written(row["mean_ms"], ",.1f"),
             **{f"{word} (ms)": Number.written(row[column], finest) for word, column in percents.items()},
-            "requests": Number.of(row["requests"]),
+            say("requests"): Number.of(row["requests"]),
         }
         for row in records(compare.df_waits(tables))
     ]
-    note = f"{waits_from(tables)}; pooled over all requests of all clients and blocks."
-    return table(f"What clients waited ({loop(tables)} loop)", rows, note, _NOTHING, anchor="t-waits")
+    note = say("{from_when}; pooled over all requests of all clients and blocks.", from_when=waits_from(tables))
+    caption = say("What clients waited ({loop})", loop=loop_text(tables))
+    return table(caption, rows, note, nothing(), anchor="t-waits")
 
 
 def little(tables: Tables) -> Html:
@@ -216,17 +239,17 @@ def little(tables: Tables) -> Html:
     rows = [
         {
             **named(tables, row),
-            "concurrency": Number.of(int(row["concurrency"])),
-            "requests/s": Number.of(row["requests_per_s"]),
-            "mean wait (ms)": Number.of(row["wait_mean_ms"]),
-            "in flight = rate × wait": Number.of(row["in_flight"]),
-            "of the concurrency": Number.written(row["in_flight_share"], ".1%"),
+            say("concurrency"): Number.of(int(row["concurrency"])),
+            say("requests/s"): Number.of(row["requests_per_s"]),
+            say("mean wait (ms)"): Number.of(row["wait_mean_ms"]),
+            say("in flight = rate × wait"): Number.of(row["in_flight"]),
+            say("of the concurrency"): Number.written(row["in_flight_share"], ".1%"),
         }
         for row in records(compare.df_little(tables))
     ]
-    note = "Well below 100 %: the clients were late in sending, so they are part of what limits the result."
-    nothing = "Of a closed loop only: in an open one the waits make how many are in flight."
-    return table("Little's law, as a check", rows, note, nothing if loop(tables) == "open" else _NOTHING)
+    note = say("Well below 100 %: the clients were late in sending, so they are part of what limits the result.")
+    closed = say("Of a closed loop only: in an open one the waits make how many are in flight.")
+    return table(say("Little's law, as a check"), rows, note, closed if loop(tables) == "open" else nothing())
 
 
 def director_cpu(tables: Tables) -> Html:
@@ -237,17 +260,20 @@ def director_cpu(tables: Tables) -> Html:
         {
             **named(tables, row),
             **{word: Number.written(row[column], ",.1f") for word, column in kinds.items()},
-            "all (µs)": Number.written(row["total_us"], ",.1f"),
-            "95 % interval": interval(row["low_us"], row["high_us"]),
-            "stolen by the hypervisor": Number.written(row["steal_us"], ",.1f"),
-            "director busy": Number.written(row["busy_share"], ".0%"),
+            say("all (µs)"): Number.written(row["total_us"], ",.1f"),
+            say("95 % interval"): interval(row["low_us"], row["high_us"]),
+            say("stolen by the hypervisor"): Number.written(row["steal_us"], ",.1f"),
+            say("director busy"): Number.written(row["busy_share"], ".0%"),
         }
         for row in found
     ]
-    note = "Microseconds per right answer: the kernel's account of the director's CPUs, before and after the load."
+    notes = [
+        say("Microseconds per right answer: the kernel's account of the director's CPUs, before and after the load.")
+    ]
     if not all(row["separable"] for row in found):
-        note += " Other hosts share these CPUs here, so this is not the director's cost alone."
-    return table("The director's CPU time per request", rows, note, _NOTHING, anchor="t-director-cpu")
+        notes.append(say("Other hosts share these CPUs here, so this is not the director's cost alone."))
+    caption = say("The director's CPU time per request")
+    return table(caption, rows, " ".join(notes), nothing(), anchor="t-director-cpu")
 
 
 def director_bytes(tables: Tables) -> Html:
@@ -255,19 +281,20 @@ def director_bytes(tables: Tables) -> Html:
     rows = [
         {
             **named(tables, row),
-            "into the director": Number.written(row["in_bytes"], ",.0f"),
-            "out of it": Number.written(row["out_bytes"], ",.0f"),
-            "received by clients": Number.written(row["client_bytes"], ",.0f"),
-            "out of it / received": Number(
+            say("into the director"): Number.written(row["in_bytes"], ",.0f"),
+            say("out of it"): Number.written(row["out_bytes"], ",.0f"),
+            say("received by clients"): Number.written(row["client_bytes"], ",.0f"),
+            say("out of it / received"): Number(
                 f"{row['out_per_client_byte']:.3f}" if math.isfinite(row["out_per_client_byte"]) else MISSING
             ),
         }
         for row in records(compare.df_director_bytes(tables))
     ]
-    note = (
+    note = say(
         "Bytes per right answer. Last column: near 0 when answers pass the director by, 1 or more when they go through."
     )
-    return table("Bytes through the director per request", rows, note, _NOTHING, anchor="t-director-bytes")
+    caption = say("Bytes through the director per request")
+    return table(caption, rows, note, nothing(), anchor="t-director-bytes")
 
 
 def web_share(tables: Tables) -> Html:
@@ -280,13 +307,13 @@ def web_share(tables: Tables) -> Html:
         rows.append(
             {
                 **named(tables, least),
-                "web hosts": Number.of(len(hosts)),
-                "fair share": Number.written(least["fair_share"], ".2%"),
-                "least": Number(f"{Number.written(least['share'], '.2%')} ({least['host']})"),
-                "most": Number(f"{Number.written(most['share'], '.2%')} ({most['host']})"),
+                say("web hosts"): Number.of(len(hosts)),
+                say("fair share"): Number.written(least["fair_share"], ".2%"),
+                say("least"): Number(f"{Number.written(least['share'], '.2%')} ({least['host']})"),
+                say("most"): Number(f"{Number.written(most['share'], '.2%')} ({most['host']})"),
             }
         )
-    return table("Share of the connections that each web host took", rows, empty=_NOTHING)
+    return table(say("Share of the connections that each web host took"), rows, empty=nothing())
 
 
 def drops(tables: Tables) -> Html:
@@ -301,14 +328,22 @@ def drops(tables: Tables) -> Html:
         counts = {
             label: Number(level("count", count)) for label, count in zip(group["label"], group["count"], strict=True)
         }
-        rows.append({"layer": layer, "counter": counter, **counts, "meaning": means})
+        rows.append({say("layer"): layer, say("counter"): counter, **counts, say("meaning"): translated(str(means))})
     measured = frame[frame["count"].notna()]
     unknown = sorted(set(frame["layer"]) - set(measured["layer"]))
-    still = f"{measured['counter'].nunique() - len(rows)} {'other ' if rows else ''}counters stood still in every arm"
-    parts = [still if len(measured) else "", f"not measured here: {', '.join(unknown)}" if unknown else ""]
+    count = measured["counter"].nunique() - len(rows)
+    if rows:
+        still = say("{count} other counters stood still in every arm", count=count)
+    else:
+        still = say("{count} counters stood still in every arm", count=count)
+    parts = [
+        still if len(measured) else "",
+        say("not measured here: {layers}", layers=", ".join(unknown)) if unknown else "",
+    ]
     note = "; ".join(part for part in parts if part)
-    empty = f"none; {note}" if len(frame) else _NOTHING
-    return table("Counters that grew, over all hosts and blocks", rows, f"{note}.", empty, anchor="t-drops")
+    empty = say("none; {note}", note=note) if len(frame) else nothing()
+    caption = say("Counters that grew, over all hosts and blocks")
+    return table(caption, rows, f"{note}.", empty, anchor="t-drops")
 
 
 def interrupts(tables: Tables, most: int = 24) -> Html:
@@ -317,11 +352,12 @@ def interrupts(tables: Tables, most: int = 24) -> Html:
     rows = [
         {
             **named(tables, row),
-            "what": f"{row['source']} {row['name']}"
+            say("what"): f"{row['source']} {row['name']}"
             + (f" ({row['description'].strip()})" if row["description"] else ""),
-            "CPU": Number(f"{row['cpu']} ({row['role']})"),
-            "per request": Number.of(row["per_request"]),
+            say("CPU"): Number(f"{row['cpu']} ({row['role']})"),
+            say("per request"): Number.of(row["per_request"]),
         }
         for row in records(frame)
     ]
-    return table(f"The {most} most frequent interrupts and softirqs", rows, empty=_NOTHING, anchor="t-interrupts")
+    caption = say("The {most} most frequent interrupts and softirqs", most=most)
+    return table(caption, rows, empty=nothing(), anchor="t-interrupts")

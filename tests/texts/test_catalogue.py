@@ -51,6 +51,7 @@ def test_every_text_is_translated_and_no_other(name: str, catalogue: Catalog) ->
 def test_places_tags_and_links_are_those_of_the_text(catalogue: Catalog) -> None:
     for text, string in pairs(catalogue):
         assert places(string) == places(text), text
+        assert (string[0] == " ", string[-1] == " ") == (text[0] == " ", text[-1] == " ") or text == " and ", text
         for mark in (r"</?\w+[^>]*>", r"`[^`]+`", r"^#+ "):
             assert sorted(re.findall(mark, string)) == sorted(re.findall(mark, text)), (mark, text)
 
@@ -67,7 +68,7 @@ def test_what_is_said_is_written_down() -> None:
     wrong = []
     for path in sorted(PACKAGE.rglob("*.py")):
         for node, given in calls(path):
-            made = [arg for arg in given if isinstance(arg, ast.JoinedStr | ast.BinOp | ast.Call)]
+            made = [arg for arg in given if isinstance(arg, ast.JoinedStr | ast.BinOp)]
             wrong += [f"{path.name}:{node.lineno}" for _ in made]
     assert not wrong
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named
 from bmtlib.analysis.over_time import df_connections_over_time
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.series import Series, all_series
 from bmtlib.analysis.plots.style import (
     Label,
@@ -37,7 +37,7 @@ def plot_connections_over_time(tables: Tables) -> Figure:
     table = table[table["kind"] != "direct"]
     if table.empty:
         why = say("The director's sockets were not sampled, or the loads were too short.")
-        return nothing_to_show(title, why if len(done(tables)) else NO_CASE)
+        return nothing_to_show(title, why if len(done(tables)) else no_case())
     table, at = at_largest(table)
     most = table[table["state"] == "established"].groupby("series", sort=False)["connections"].max()
     ranked = most.sort_values(ascending=False, kind="stable").index[:_MOST]

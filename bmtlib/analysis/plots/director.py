@@ -13,8 +13,9 @@ from bmtlib.analysis.naming import conditions, named, number, percent, scales
 from bmtlib.analysis.plots.findings import bytes_finding, cpu_finding
 from bmtlib.analysis.plots.levels import Shown, level_figure
 from bmtlib.analysis.plots.series import all_series
-from bmtlib.analysis.plots.style import CPU_COLOURS, INK, beside, new_figure, nothing_to_show, styled
+from bmtlib.analysis.plots.style import CPU_COLOURS, INK, beside, new_figure, nothing_to_show, sentences, styled
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import msg, say
 
 _MOST_BEYOND = 1.25  # of the longest bar and dot
 
@@ -29,16 +30,21 @@ def plot_director_cpu(tables: Tables) -> Figure:
     """CPU time of the director per request: by arm, stacked by kind; over a factor: the sum of all kinds."""
     table = _without_direct(named(tables, df_director_cpu(tables))).dropna(subset="total_us")
     if table.empty:
-        return nothing_to_show("Director CPU time per request", "No done case has CPU times of the director.")
+        return nothing_to_show(say("Director CPU time per request"), say("No done case has CPU times of the director."))
     trials = _without_direct(named(tables, df_trials(tables)))
     if scales(tables):
-        shown = Shown(value="total_us", low="low_us", high="high_us", dots="director_cpu_us", unit="µs per request")
-        note = f"Dot: one block. Bar: 95 % interval. {conditions(tables)}."
+        shown = Shown(
+            value="total_us", low="low_us", high="high_us", dots="director_cpu_us", unit=say("µs per request")
+        )
+        note = sentences(say("Dot: one block. Bar: 95 % interval."), f"{conditions(tables)}.")
         return level_figure(tables, table, trials, cpu_finding(tables), note, shown)
     kinds = [kind for kind in CPU_COLOURS if table[f"{kind}_us"].sum() > 0 and kind != "steal"]
-    dots = "Dot: one block. " if len(trials) > len(table) else ""
-    dots += "Line: 95 % interval. " if table["low_us"].notna().any() else ""
-    note = f"{dots}Right: the sum, and how busy the director's CPUs were. {conditions(tables)}."
+    note = sentences(
+        say("Dot: one block.") if len(trials) > len(table) else "",
+        say("Line: 95 % interval.") if table["low_us"].notna().any() else "",
+        say("Right: the sum, and how busy the director's CPUs were."),
+        f"{conditions(tables)}.",
+    )
     figure = new_figure(cpu_finding(tables), note, 0.6 + 0.5 * len(table), {kind: CPU_COLOURS[kind] for kind in kinds})
     axes, most = figure.subplots(), 0.0
     for y, (_, row) in enumerate(table.iterrows()):
@@ -55,11 +61,12 @@ def plot_director_cpu(tables: Tables) -> Figure:
             end = max(end, high)
         axes.plot(blocks, beside(y, len(blocks)), "o", color="white", markeredgecolor=INK, markersize=5)
         most = max(most, end)
-        busy = "" if pd.isna(row["busy_share"]) else f", {percent(row['busy_share'])} busy"
-        text = f"{number(row['total_us'])} µs{busy}"
+        text = f"{number(row['total_us'])} µs"
+        if pd.notna(row["busy_share"]):
+            text = say("{time}, {share} busy", time=text, share=percent(row["busy_share"]))
         axes.annotate(text, (end, y), xytext=(8, 0), textcoords="offset points", va="center", fontweight="bold")
     _rows(axes, list(table["series"]), 1.4 * most)
-    axes.set_xlabel("CPU time of the director per request, µs")
+    axes.set_xlabel(say("CPU time of the director per request, µs"))
     return figure
 
 
@@ -68,38 +75,38 @@ def plot_director_bytes(tables: Tables) -> Figure:
     """Bytes into and out of the director per request, and what the client receives; over a factor: those going out."""
     table = _without_direct(named(tables, df_director_bytes(tables))).dropna(subset="in_bytes")
     if table.empty:
-        why = "No done case has byte counts of the director."
-        return nothing_to_show("Bytes through the director per request", why)
+        why = say("No done case has byte counts of the director.")
+        return nothing_to_show(say("Bytes through the director per request"), why)
     trials = _without_direct(named(tables, df_trials(tables)))
-    dots = "Dot: one block. " if len(trials) > len(table) else ""
-    note = f"On the wire, headers included. {dots}{conditions(tables)}."
+    dots = say("Dot: one block.") if len(trials) > len(table) else ""
+    note = sentences(say("On the wire, headers included."), dots, f"{conditions(tables)}.")
     if scales(tables):
         shown = Shown(
             value="out_bytes",
             dots="director_out_bytes",
-            unit="bytes out of the director per request",
+            unit=say("bytes out of the director per request"),
             reference="client_bytes",
-            reference_label="to the client",
+            reference_label=say("to the client"),
         )
         return level_figure(tables, table, trials, bytes_finding(tables), note, shown)
     figure = new_figure(bytes_finding(tables), note, 0.5 + 0.85 * len(table))
     axes, series = figure.subplots(), all_series(tables)
     for y, (_, row) in enumerate(table.iterrows()):
         colour = series[row["series"]].colour
-        bars: tuple[tuple[str, str, float, dict[str, Any]], ...] = (
-            ("into the director", "director_in_bytes", row["in_bytes"], {"color": colour, "alpha": 0.55}),
-            ("out of it", "director_out_bytes", row["out_bytes"], {"color": colour}),
-            ("to the client", "client_bytes", row["client_bytes"], {"facecolor": "none", "edgecolor": INK}),
+        bars: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+            (msg("{bytes} B into the director"), "director_in_bytes", "in_bytes", {"color": colour, "alpha": 0.55}),
+            (msg("{bytes} B out of it"), "director_out_bytes", "out_bytes", {"color": colour}),
+            (msg("{bytes} B to the client"), "client_bytes", "client_bytes", {"facecolor": "none", "edgecolor": INK}),
         )
-        for at, (name, column, value, look) in zip((y - 0.27, y, y + 0.27), bars, strict=True):
-            if pd.notna(value):
+        for at, (name, column, sums, look) in zip((y - 0.27, y, y + 0.27), bars, strict=True):
+            if pd.notna(value := row[sums]):
                 axes.barh(at, value, height=0.22, **look)
                 blocks = trials.loc[trials["series"] == row["series"], column].dropna()
                 axes.plot(blocks, [at] * len(blocks), "o", color="white", markeredgecolor=INK, markersize=3.5)
-                text = f"{number(value)} B {name}"
+                text = say(name, bytes=number(value))
                 axes.annotate(text, (value, at), xytext=(6, 0), textcoords="offset points", va="center")
     _rows(axes, list(table["series"]), 1.5 * table[["in_bytes", "out_bytes", "client_bytes"]].max().max())
-    axes.set_xlabel("bytes per request")
+    axes.set_xlabel(say("bytes per request"))
     return figure
 
 

@@ -24,6 +24,7 @@ from bmtlib.analysis.naming import (
     scales,
     series_label,
     wait_text,
+    word,
 )
 from bmtlib.analysis.tables import Tables
 from bmtlib.texts import say
@@ -64,7 +65,7 @@ def throughput_finding(tables: Tables) -> str:
     """What df_ratio says about requests/s."""
     ratios = _ratios(tables, "requests_per_s")
     if ratios.empty:
-        return "Requests/s by arm"
+        return say("Requests/s by arm")
     if len(ratios) == 1:
         row = ratios.iloc[0]
         arm, against = pair_text(tables, row)
@@ -74,16 +75,17 @@ def throughput_finding(tables: Tables) -> str:
             return say("Requests/s of {arm} and {against}: undecided by marks of guards, ratio {times}", **names)
         if row["verdict"] == "undecided":
             return say("Requests/s of {arm} and {against}: no difference shown, ratio {times}", **names)
-        word = "more" if row["verdict"] == "higher" else "fewer"
-        return f"{arm} answers {word} requests/s than {against}: {times} times as many"
-    return _many(ratios, "Requests/s")
+        if row["verdict"] == "higher":
+            return say("{arm} answers more requests/s than {against}: {times} times as many", **names)
+        return say("{arm} answers fewer requests/s than {against}: {times} times as many", **names)
+    return _many(ratios, say("Requests/s"))
 
 
 def cpu_finding(tables: Tables) -> str:
     """What df_ratio says about the director's CPU time per request."""
     table, ratios = df_director_cpu(tables), _ratios(tables, "director_cpu_us")
     if not table["separable"].all():
-        return "Busy time of the CPUs that the director shares with other hosts, per request"
+        return say("Busy time of the CPUs that the director shares with other hosts, per request")
     if len(ratios) == 1:
         row = ratios.iloc[0]
         arm, against = pair_text(tables, row)
@@ -95,9 +97,12 @@ def cpu_finding(tables: Tables) -> str:
             )
         if row["verdict"] == "undecided":
             return say("Director CPU per request, {arm} and {against}: no difference shown, ratio {times}", **names)
-        word = "less" if row["verdict"] == "lower" else "more"
-        return f"A request costs the director {word} CPU time with {arm} than with {against}: {times} times"
-    return _many(ratios, "Director CPU per request") if len(ratios) else "Director CPU time per request"
+        if row["verdict"] == "lower":
+            return say(
+                "A request costs the director less CPU time with {arm} than with {against}: {times} times", **names
+            )
+        return say("A request costs the director more CPU time with {arm} than with {against}: {times} times", **names)
+    return _many(ratios, say("Director CPU per request")) if len(ratios) else say("Director CPU time per request")
 
 
 def bytes_finding(tables: Tables) -> str:
@@ -105,7 +110,7 @@ def bytes_finding(tables: Tables) -> str:
     table = named(tables, df_director_bytes(tables))
     table = table[(table["kind"] != "direct") & table["out_per_client_byte"].notna()]
     if table.empty:
-        return "Bytes through the director per request"
+        return say("Bytes through the director per request")
     if table["series"].nunique() > _NAMED:
         table = table.assign(series=table["arm"])
     parts = []
@@ -113,33 +118,33 @@ def bytes_finding(tables: Tables) -> str:
         values = sorted(
             {f"{value:.2f}" for value in (group["out_per_client_byte"].min(), group["out_per_client_byte"].max())}
         )
-        parts.append(f"{'–'.join(values)} with {in_sentence(str(series))}")
-    return f"For each byte that clients receive, the director sends {', '.join(parts)}"
+        parts.append(say("{bytes} with {arm}", bytes="–".join(values), arm=in_sentence(str(series))))
+    return say("For each byte that clients receive, the director sends {parts}", parts=", ".join(parts))
 
 
 def waits_finding(tables: Tables) -> str:
     """The 99th percentile by arm."""
     table = named(tables, df_waits(tables))
     if table.empty:
-        return "What clients waited"
+        return say("What clients waited")
     if scales(tables):
-        return f"What clients waited in {_loop(tables)}: percentiles over all requests"
+        if loop(tables) == "open":
+            return say("What clients waited in an open loop: percentiles over all requests")
+        return say("What clients waited in a closed loop: percentiles over all requests")
     waits = dict(zip(table["series"], table["p99_ms"], strict=True))
     found = by_series(waits, lambda wait_ms: wait_text(tables, wait_ms))
-    return f"In {_loop(tables)}, 99 of 100 requests were answered within: {found}"
-
-
-def _loop(tables: Tables) -> str:
-    return "an open loop" if loop(tables) == "open" else "a closed loop"
+    if loop(tables) == "open":
+        return say("In an open loop, 99 of 100 requests were answered within: {found}", found=found)
+    return say("In a closed loop, 99 of 100 requests were answered within: {found}", found=found)
 
 
 def busy_finding(tables: Tables) -> str:
     """How busy the director's CPUs were, by arm."""
     table = named(tables, df_director_cpu(tables)).dropna(subset="busy_share")
     if table.empty or table["scale"].nunique() > 1:
-        return "What the CPUs did while the load ran"
+        return say("What the CPUs did while the load ran")
     shares = dict(zip(table["series"], table["busy_share"], strict=True))
-    return f"The director's CPUs were busy: {by_series(shares, percent)}"
+    return say("The director's CPUs were busy: {shares}", shares=by_series(shares, percent))
 
 
 def softirq_finding(tables: Tables) -> str:
@@ -148,19 +153,29 @@ def softirq_finding(tables: Tables) -> str:
     # Under the direct arm no packet comes to the director.
     table = table[(table["role"] == "director") & (table["name"] == "NET_RX") & (table["kind"] != "direct")]
     if table.empty or table["scale"].nunique() > 1:
-        return "Softirqs and interrupts per request, by CPU"
+        return say("Softirqs and interrupts per request, by CPU")
     sums = table.groupby("series", sort=False)["per_request"].sum()
     found = by_series({str(series): float(value) for series, value in sums.items()}, number)
-    return f"Receive softirqs on the director's CPUs per request: {found}"
+    return say("Receive softirqs on the director's CPUs per request: {found}", found=found)
 
 
 def web_share_finding(tables: Tables) -> str:
     """How even the spread was."""
     table = df_web_share(tables).dropna(subset="share")
     if table.empty:
-        return "Connections by web host"
+        return say("Connections by web host")
     ends = dict.fromkeys(f"{100 * end:.1f}" for end in (table["share"].min(), table["share"].max()))
-    return f"A web host took {' to '.join(ends)} % of the connections (an equal share: {_fair(table)} %)"
+    low, high = next(iter(ends)), list(ends)[-1]
+    if low == high:
+        return say(
+            "A web host took {share} % of the connections (an equal share: {fair} %)", share=low, fair=_fair(table)
+        )
+    return say(
+        "A web host took {low} to {high} % of the connections (an equal share: {fair} %)",
+        low=low,
+        high=high,
+        fair=_fair(table),
+    )
 
 
 def _fair(table: pd.DataFrame) -> str:
@@ -177,8 +192,9 @@ def _many(ratios: pd.DataFrame, what: str) -> str:
     pairs = {(row["arm"], row["against"]) for _, row in ratios.iterrows()}
     low, high = ratio_text(ratios["ratio"].min()), ratio_text(ratios["ratio"].max())
     counts = ratios["verdict"].value_counts()
-    decided = ", ".join(f"{counts[word]} {word}" for word in ("higher", "lower", "undecided") if word in counts)
+    verdicts = [verdict for verdict in ("higher", "lower", "undecided") if verdict in counts]
+    decided = ", ".join(say("{count} {what}", count=counts[verdict], what=word(verdict)) for verdict in verdicts)
     if len(pairs) == 1:
         arm, against = next(iter(pairs))
-        what = f"{what}, {arm} against {against}"
-    return f"{what}: {low} to {high} times, by level ({decided})"
+        what = say("{what}, {arm} against {against}", what=what, arm=arm, against=against)
+    return say("{what}: {low} to {high} times, by level ({decided})", what=what, low=low, high=high, decided=decided)

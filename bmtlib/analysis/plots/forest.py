@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from bmtlib.analysis.forest import df_forest, df_ratio_blocks
 from bmtlib.analysis.naming import conditions, level, ratio_text
 from bmtlib.analysis.plots.findings import pair_text
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.series import all_series
 from bmtlib.analysis.plots.style import FAINT, INK, QUIET, Colour, new_figure, nothing_to_show, styled, text_colour
 from bmtlib.analysis.tables import Tables
@@ -43,7 +43,7 @@ def plot_ratio_forest(tables: Tables) -> Figure:
     table = df_forest(tables)
     if table.empty:
         none = say("No block has both of the arms to compare.")
-        return nothing_to_show(say("Ratios between the arms"), none if len(done(tables)) else NO_CASE)
+        return nothing_to_show(say("Ratios between the arms"), none if len(done(tables)) else no_case())
     lines = list(_lines(tables, table))
     interval = say("Bar: 95 % interval.") if table["low"].notna().any() else say("Too few blocks for an interval.")
     note = say(

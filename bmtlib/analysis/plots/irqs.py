@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu, irq_label
 from bmtlib.analysis.naming import at_largest, conditions, named, number, percent
 from bmtlib.analysis.plots.findings import by_series
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.style import (
     EVENT_COLOURS,
     HEAT,
@@ -24,25 +24,26 @@ from bmtlib.analysis.plots.style import (
     new_figure,
     nothing_to_show,
     row_label,
+    sentences,
     styled,
 )
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
-from bmtlib.texts import say
+from bmtlib.texts import msg, say, translated
 
 _MOST_IRQS = 10  # rows of a panel
 _MOST_CPUS = 8  # columns; more CPUs are those with the most
-_COUNTED_BY = {"ipvs": "LVS's packets", "softnet": "all packets received"}
+_COUNTED_BY = {"ipvs": msg("LVS's packets"), "softnet": msg("all packets received")}
 
 
 @styled
 def plot_irq_over_time(tables: Tables) -> Figure:
     """How often each interrupt came to each CPU: a row of panels per arm, a column per CPU of the director."""
-    title = "Interrupts on the director's CPUs"
+    title = say("Interrupts on the director's CPUs")
     table = named(tables, df_irq_over_time(tables))
     if table.empty:
-        why = "No device interrupted the director's CPUs, or it was not sampled. A lab of namespaces has no NIC."
-        return nothing_to_show(title, why if len(done(tables)) else NO_CASE)
+        why = say("No device interrupted the director's CPUs, or it was not sampled. A lab of namespaces has no NIC.")
+        return nothing_to_show(title, why if len(done(tables)) else no_case())
     table, at = at_largest(table)
     pairs = table[["irq", "description"]].to_numpy()
     table = table.assign(label=[irq_label(irq, said) for irq, said in pairs])
@@ -51,10 +52,8 @@ def plot_irq_over_time(tables: Tables) -> Figure:
     cpus = sorted(table.groupby("cpu")["per_s"].sum().nlargest(_MOST_CPUS).index)
     series = list(table["series"].unique())
     highest = float(table["per_s"].max())
-    note = f"Darker: more often. Mean over blocks.{at}"
-    figure = new_figure(
-        _irq_finding(table, title), f"{note} {conditions(tables)}.", 1.35 + len(series) * (0.35 + 0.17 * len(labels))
-    )
+    note = sentences(say("Darker: more often. Mean over blocks."), at.strip(), f"{conditions(tables)}.")
+    figure = new_figure(_irq_finding(table, title), note, 1.35 + len(series) * (0.35 + 0.17 * len(labels)))
     grid = figure.subplots(len(series), len(cpus), squeeze=False, sharex=True, sharey=True)
     seconds = int(np.ceil(table["time_s"].max()))
     # The square root lets the rare ones show without hiding which are frequent.
@@ -67,7 +66,7 @@ def plot_irq_over_time(tables: Tables) -> Figure:
         grid[y, 0].set_title(name)
     for x, cpu in enumerate(cpus):
         grid[0, x].set_title(f"CPU {cpu}\n{series[0] if x == 0 else ''}")
-        grid[-1, x].set_xlabel("seconds of load")
+        grid[-1, x].set_xlabel(say("seconds of load"))
     grid[0, 0].xaxis.set_major_locator(MaxNLocator(max(2, 8 // len(cpus)), integer=True))
     heat_scale(figure, list(grid.flat), ScalarMappable(shades, HEAT), say("interrupts per second"))
     return figure
@@ -99,30 +98,32 @@ def _irq_finding(table: pd.DataFrame, title: str) -> str:
             busiest.add(sums.idxmax())
     if not shares:
         return title
-    cpu = f"CPU {busiest.pop()}" if len(busiest) == 1 else "its busiest CPU"
-    return f"The director's interrupts on {cpu}: {by_series(shares, percent)}"
+    found = by_series(shares, percent)
+    if len(busiest) == 1:
+        return say("The director's interrupts on CPU {cpu}: {shares}", cpu=busiest.pop(), shares=found)
+    return say("The director's interrupts on its busiest CPU: {shares}", shares=found)
 
 
 @styled
 def plot_packets_by_cpu(tables: Tables) -> Figure:
     """Which of the director's CPUs had the packets: shares, LVS's own beside all that came in."""
-    title = "Packets on the director's CPUs"
+    title = say("Packets on the director's CPUs")
     table = named(tables, df_packets_by_cpu(tables)).dropna(subset="share")
     # Without a balancer no packet of the test comes to the director.
     table = table[table["kind"] != "direct"]
     if table.empty:
-        return nothing_to_show(title, "No packets were counted by CPU." if len(done(tables)) else NO_CASE)
+        return nothing_to_show(title, say("No packets were counted by CPU.") if len(done(tables)) else no_case())
     table, at = at_largest(table)
     counted = [source for source in _COUNTED_BY if (table["counted_by"] == source).any()]
     series = list(table["series"].unique())
     cpus = sorted(table["cpu"].unique())
     colours = {f"CPU {cpu}": EVENT_COLOURS[i % len(EVENT_COLOURS)] for i, cpu in enumerate(cpus)}
-    note = f"Right: packets per request. All blocks.{at} {conditions(tables)}."
+    note = sentences(say("Right: packets per request. All blocks."), at.strip(), f"{conditions(tables)}.")
     figure = new_figure(_packets_finding(table, counted[0]), note, 0.75 + 0.42 * len(series), colours)
     panels = figure.subplots(1, len(counted), squeeze=False, sharey=True)[0]
     for axes, source in zip(panels, counted, strict=True):
         _draw_shares(axes, table[table["counted_by"] == source], series, dict(zip(cpus, colours.values(), strict=True)))
-        axes.set_title(_COUNTED_BY[source])
+        axes.set_title(translated(_COUNTED_BY[source]))
     panels[0].set_yticks(range(len(series)), [row_label(name) for name in series])
     panels[0].set_ylim(len(series) - 0.5, -0.5)
     return figure
@@ -137,15 +138,19 @@ def _draw_shares(axes: Axes, table: pd.DataFrame, series: list[str], colours: di
             if width > 12:
                 axes.text(left + width / 2, y, percent(row["share"]), ha="center", va="center", color=INK)
             left += width
-        text = number(part["per_request"].sum()) if len(part) else "not LVS"
+        text = number(part["per_request"].sum()) if len(part) else say("not LVS")
         axes.annotate(text, (left, y), xytext=(5, 0), textcoords="offset points", va="center", color=QUIET)
     axes.set_xlim(0, 125)
     axes.set_xticks([0, 50, 100])
-    axes.set_xlabel("share, %")
+    axes.set_xlabel(say("share, %"))
     axes.tick_params(axis="y", length=0)
 
 
 def _packets_finding(table: pd.DataFrame, source: str) -> str:
     rows = table[table["counted_by"] == source]
     shares = {str(name): float(part["share"].max()) for name, part in rows.groupby("series", sort=False)}
-    return f"On the busiest CPU, of {_COUNTED_BY[source]}: {by_series(shares, percent)}"
+    return say(
+        "On the busiest CPU, of {what}: {shares}",
+        what=translated(_COUNTED_BY[source]),
+        shares=by_series(shares, percent),
+    )

@@ -12,8 +12,9 @@ from bmtlib.analysis.knee import UNITS, df_knee, df_knees, knee_text, knee_tries
 from bmtlib.analysis.naming import fidelity
 from bmtlib.analysis.plots.style import INK, KIND_COLOURS, QUIET, new_figure, nothing_to_show, shade, styled
 from bmtlib.analysis.tables import Tables
+from bmtlib.texts import msg, say, translated
 
-TITLE = "Up to which load each arm keeps the objective"
+TITLE = msg("Up to which load each arm keeps the objective")
 
 
 @styled
@@ -21,12 +22,13 @@ def plot_knee(tables: Tables) -> Figure:
     """Waits (above) and failed requests (below) over the load; the objective dashed, each arm's knee shaded."""
     table = df_knee(tables)
     if table.empty or tables.search is None:
-        return nothing_to_show(TITLE, "No knee was searched: bmt knee does.")
+        return nothing_to_show(translated(TITLE), say("No knee was searched: bmt knee does."))
     knee, tries = tables.search, knee_tries(tables)
-    unit = UNITS[knee.vary]
-    note = (
+    note = say(
         "Dot: one case; hollow: it did not keep the objective. Line: median. Dashed: objective. Shaded: where the knee "
-        f"lies. Director: {len(tables.run.get('director_cpus') or [])} CPU(s) for each arm; {fidelity(tables)}."
+        "lies. Director: {cpus} CPU(s) for each arm; {fidelity}.",
+        cpus=len(tables.run.get("director_cpus") or []),
+        fidelity=fidelity(tables),
     )
     colours = _colours(tables)
     figure = new_figure(knee_finding(tables), note, 4.6, colours)
@@ -43,7 +45,7 @@ def plot_knee(tables: Tables) -> Figure:
                 x, y = some["level"].astype("float64"), some[column] * scale
                 axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4.5, linestyle="none")
     _axes(panels, tries, knee.objective.wait_p99_ms, 100 * knee.objective.failed_share)
-    panels[1].set_xlabel(f"{'offered' if knee.vary == 'rate' else 'open'} {unit}")
+    panels[1].set_xlabel(say("offered requests/s") if knee.vary == "rate" else say("open connections"))
     return figure
 
 
@@ -51,9 +53,14 @@ def knee_finding(tables: Tables) -> str:
     """Where the knees lie; neutral in itself, for it gives the intervals."""
     knee = tables.search
     if knee is None:
-        return TITLE
+        return translated(TITLE)
     found = "; ".join(knee_text(row) for _, row in df_knees(tables).iterrows())
-    return f"Knee in {UNITS[knee.vary]}: {found} ({objective_text(knee)})"
+    return say(
+        "Knee in {unit}: {found} ({objective})",
+        unit=translated(UNITS[knee.vary]),
+        found=found,
+        objective=objective_text(knee),
+    )
 
 
 def _colours(tables: Tables) -> dict[str, str]:
@@ -79,8 +86,8 @@ def _axes(panels: np.ndarray, tries: pd.DataFrame, wait_ms: float | None, failed
     failed: Axes = panels[1]
     waits.set_xscale("log")
     waits.set_yscale("log")
-    waits.set_ylabel("99 % waited less than, ms")
-    failed.set_ylabel("failed, %")
+    waits.set_ylabel(say("99 % waited less than, ms"))
+    failed.set_ylabel(say("failed, %"))
     failed.set_yscale("symlog", linthresh=0.1)
     most = 100 * np.nan_to_num(tries["failed_share"].to_numpy("float64")).max()
     failed.set_ylim(-0.02, max(1.0, 2 * most, 2 * failed_percent))

@@ -24,12 +24,16 @@ from bmtlib.analysis.plots.style import (
     text_colour,
 )
 from bmtlib.analysis.tables import Tables
-from bmtlib.texts import say
+from bmtlib.texts import msg, say, translated
 
 _PANEL_IN = 3.3
 _MOST_PANELS = 6
 _TICK_IN = 0.62  # what the name of a level needs
-_SCALE_NAMES = {"file_size_bytes": "file size", "concurrency": "concurrency", "offered_per_s": "offered requests/s"}
+_SCALE_NAMES = {
+    "file_size_bytes": msg("file size"),
+    "concurrency": msg("concurrency"),
+    "offered_per_s": msg("offered requests/s"),
+}
 _LOG_FROM = 10.0  # ratio of largest to smallest value from which on a linear axis would flatten the small ones
 
 
@@ -110,7 +114,7 @@ def _draw(tables: Tables, axes: Axes, x: str, table: pd.DataFrame, trials: pd.Da
         labels.append((float(part[shown.value].iloc[-1]), look.label, text_colour(look.colour)))
     _scale(axes, table, shown)
     axes.set_xticks(range(len(levels)), [_tick(x, value) for value in levels])
-    axes.set_xlabel(_SCALE_NAMES[x])
+    axes.set_xlabel(translated(_SCALE_NAMES[x]))
     axes.set_ylabel(shown.unit)
     axes.grid(axis="y")
     return labels

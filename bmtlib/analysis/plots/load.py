@@ -27,13 +27,17 @@ from bmtlib.analysis.plots.style import (
     new_figure,
     nothing_to_show,
     panel_grid,
+    sentences,
     styled,
     text_colour,
 )
 from bmtlib.analysis.tables import Tables
 from bmtlib.texts import say
 
-NO_CASE = "No case is done, so there is nothing to compare."
+
+def no_case() -> str:
+    """Why there is nothing to draw where no case is done."""
+    return say("No case is done, so there is nothing to compare.")
 
 
 @styled
@@ -41,14 +45,16 @@ def plot_throughput(tables: Tables) -> Figure:
     """Requests/s by arm: single blocks as dots, median and 95 % interval; over a factor's levels if there is one."""
     table, trials = named(tables, df_throughput(tables)), named(tables, df_trials(tables))
     if table.empty:
-        return nothing_to_show("Requests/s by arm", NO_CASE)
-    interval = " Bar: 95 % interval." if table["low_per_s"].notna().any() else ""
-    note = f"Dot: one block. Line: median.{interval} {conditions(tables)}."
+        return nothing_to_show(say("Requests/s by arm"), no_case())
+    bar = say("Bar: 95 % interval.") if table["low_per_s"].notna().any() else ""
+    note = sentences(say("Dot: one block. Line: median."), bar, f"{conditions(tables)}.")
     if not scales(tables):
         figure = new_figure(throughput_finding(tables), note, 0.55 + 0.55 * len(table))
         _throughput_rows(tables, figure.subplots(), table, trials)
         return figure
-    shown = Shown(value="requests_per_s", low="low_per_s", high="high_per_s", dots="requests_per_s", unit="requests/s")
+    shown = Shown(
+        value="requests_per_s", low="low_per_s", high="high_per_s", dots="requests_per_s", unit=say("requests/s")
+    )
     return level_figure(tables, table, trials, throughput_finding(tables), note, shown)
 
 
@@ -77,7 +83,7 @@ def _throughput_rows(tables: Tables, axes: Axes, table: pd.DataFrame, trials: pd
     axes.set_yticks(range(len(table)), list(table["series"]), fontsize=10.5)
     axes.set_ylim(len(table) - 0.6, -0.65)
     axes.set_xlim(0, 1.04 * np.nanmax(table[["high_per_s", "max_per_s"]].to_numpy()) or 1)
-    axes.set_xlabel("requests/s")
+    axes.set_xlabel(say("requests/s"))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.grid(axis="x")
     axes.tick_params(axis="y", length=0)
@@ -96,13 +102,14 @@ def plot_waits(tables: Tables) -> Figure:
     """What clients waited, by percentile, the rare long waits stretched out; one panel per level of the scales."""
     curve = named(tables, df_wait_curve(tables))
     if curve.empty:
-        return nothing_to_show("What clients waited", NO_CASE if not len(df_trials(tables)) else "No waits were kept.")
+        why = say("No waits were kept.") if len(df_trials(tables)) else no_case()
+        return nothing_to_show(say("What clients waited"), why)
     curve, others = _extremes(curve)
     parts, fewer = _parts(list(curve.groupby("scale", sort=False)), abreast := 2 if _short(curve) else 1)
     trials = named(tables, df_trials(tables)).loc[lambda found: found["series"].isin(curve["series"])]
     blocks = say("Dot: 99 % of one block.") if len(trials) > len(curve["series"].unique()) * len(parts) else ""
     pooled = say("{what}, all clients and blocks pooled.", what=waits_from(tables))
-    note = " ".join(filter(None, [pooled, blocks, others, fewer, f"{conditions(tables)}."]))
+    note = sentences(pooled, blocks, others, fewer, f"{conditions(tables)}.")
     figure = new_figure(waits_finding(tables), note, 3.1 * math.ceil(len(parts) / abreast))
     panels = panel_grid(figure, len(parts), abreast)
     drawn = []
@@ -174,8 +181,8 @@ def _wait_lines(
     ticks = [tick for tick in percents if -np.log10(1 - tick / 100) <= end]
     axes.set_xticks([-np.log10(1 - tick / 100) for tick in ticks], [f"{tick:g} %" for tick in ticks])
     _wait_scale(axes, curve, max(1.0, *(wait for wait, *_ in labels)))
-    axes.set_xlabel("share of requests answered within")
-    axes.set_ylabel("wait, ms")
+    axes.set_xlabel(say("share of requests answered within"))
+    axes.set_ylabel(say("wait, ms"))
     axes.grid(axis="both")
     return end, labels
 
@@ -206,13 +213,15 @@ def plot_web_share(tables: Tables) -> Figure:
     """Share of the connections that each web host took: one dot per host."""
     table = named(tables, df_web_share(tables)).dropna(subset="share")
     if table.empty:
-        return nothing_to_show("Connections by web host", "No probe says how many connections each web host took.")
+        why = say("No probe says how many connections each web host took.")
+        return nothing_to_show(say("Connections by web host"), why)
     rows = list(table.groupby("series", sort=False))
     hosts = table["host"].nunique()
-    each = " at one level" if table["scale"].nunique() > 1 else ""
-    note = (
-        f"Dot: one of {hosts} web hosts{each}. Line: range over blocks. Dashed: an equal share. {conditions(tables)}."
-    )
+    if table["scale"].nunique() > 1:
+        dot = say("Dot: one of {count} web hosts at one level.", count=hosts)
+    else:
+        dot = say("Dot: one of {count} web hosts.", count=hosts)
+    note = sentences(dot, say("Line: range over blocks. Dashed: an equal share."), f"{conditions(tables)}.")
     figure = new_figure(web_share_finding(tables), note, 0.7 + 0.55 * len(rows))
     axes = figure.subplots()
     series = all_series(tables)
@@ -231,6 +240,6 @@ def plot_web_share(tables: Tables) -> Figure:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [str(label) for label, _ in rows], fontsize=10.5)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("share of the connections, %")
+    axes.set_xlabel(say("share of the connections, %"))
     axes.grid(axis="x")
     return figure

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from bmtlib.analysis.compare import df_drops
 from bmtlib.analysis.drops import LAYERS, LOSSES, SIGNS
 from bmtlib.analysis.naming import conditions, named, short_number
-from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, row_label, styled
+from bmtlib.analysis.plots.load import no_case
+from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, row_label, sentences, styled
 from bmtlib.analysis.tables import Tables
 from bmtlib.texts import say
 
 _MOST_COLUMNS = 4  # whose names fit side by side
-_SIGNS_SAID = {"interface": "interfaces counted drops", "retransmits": "segments were sent again"}
 
 
 @styled
@@ -27,18 +26,19 @@ def plot_drops(tables: Tables) -> Figure:
     where arms are many; clean layers stay."""
     table = named(tables, df_drops(tables))
     if table.empty:
-        return nothing_to_show("Losses by layer", NO_CASE)
+        return nothing_to_show(say("Losses by layer"), no_case())
     columns = list(table["series"].unique())
     rows = [row for layer in LAYERS for row in _rows_of(table[table["layer"] == layer], layer)]
-    which = "at the level with the most" if table["scale"].nunique() > 1 else ""
-    note = f"Per million requests{which and f', {which}'}. {conditions(tables)}."
+    one = table["scale"].nunique() == 1
+    unit = say("Per million requests.") if one else say("Per million requests, at the level with the most.")
+    note = sentences(unit, f"{conditions(tables)}.")
     if len(columns) > _MOST_COLUMNS:
         return _arms_down(table, columns, rows, note)
     figure = new_figure(_finding(table), note, 0.55 + 0.34 * len(rows))
     axes = figure.subplots()
     for y, (_, part) in enumerate(rows):
         for x, series in enumerate(columns):
-            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max(), "not measured")
+            _draw_cell(axes, x, y, part.loc[part["series"] == series, "per_million"].max(), say("not measured"))
     _cells(axes, columns, [name for name, _ in rows], {})
     return figure
 
@@ -93,9 +93,12 @@ def _finding(table: pd.DataFrame) -> str:
     lossy = places[places["count"].fillna(0) > 0]
     if not lossy.empty:
         layers = [layer for layer in LAYERS if layer in set(lossy["layer"])]
-        return f"Losses in these layers: {'; '.join(layers)}"
+        return say("Losses in these layers: {layers}", layers="; ".join(layers))
     signs = set(table.loc[table["layer"].isin(SIGNS) & (table["count"].fillna(0) > 0), "layer"])
     unknown = places["count"].isna().any()
-    clean = "No measured layer shows a loss" if unknown else "No layer lost a packet or a connection"
-    but = [words for layer, words in _SIGNS_SAID.items() if layer in signs]
-    return f"{clean}, but {' and '.join(but)}" if but else clean
+    clean = say("No measured layer shows a loss") if unknown else say("No layer lost a packet or a connection")
+    if signs == set(SIGNS):
+        return say("{clean}, but interfaces counted drops and segments were sent again", clean=clean)
+    if "interface" in signs:
+        return say("{clean}, but interfaces counted drops", clean=clean)
+    return say("{clean}, but segments were sent again", clean=clean) if signs else clean

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from bmtlib.analysis.compare import df_cpu_over_time, df_irq_softirq, df_trials
 from bmtlib.analysis.irqs import irq_label
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, percent, short_number
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.style import (
     CPU_COLOURS,
     HEAT,
@@ -48,7 +48,7 @@ def plot_cpu_map(tables: Tables) -> Figure:
     table = table[table["cpu_kind"].isin(list(CPU_COLOURS))]
     if table.empty:
         return nothing_to_show(
-            title, NO_CASE if df_trials(tables).empty else say("No done case has samples of the CPUs.")
+            title, no_case() if df_trials(tables).empty else say("No done case has samples of the CPUs.")
         )
     table, at = at_largest(table)
     busy = table.groupby(["cpu", "role"])["share"].sum().reset_index().sort_values("share", ascending=False)
@@ -98,7 +98,7 @@ def plot_irq_map(tables: Tables) -> Figure:
     title = say("Which CPU interrupts and softirqs came to")
     table = named(tables, df_irq_softirq(tables)).dropna(subset="per_request")
     if table.empty:
-        why = NO_CASE if df_trials(tables).empty else say("The probes softirqs and interrupts were not taken.")
+        why = no_case() if df_trials(tables).empty else say("The probes softirqs and interrupts were not taken.")
         return nothing_to_show(title, why)
     table, at = at_largest(table)
     table = table.assign(event=[_event(*row) for row in table[["source", "name", "description"]].to_numpy()])

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, percent, wait_text, waits_from
 from bmtlib.analysis.over_time import df_rate_over_time, df_waits_over_time
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.series import Series, all_series
 from bmtlib.analysis.plots.style import (
     Label,
@@ -230,7 +230,7 @@ def _note(tables: Tables, *sentences: str) -> str:
 
 def _why(tables: Tables) -> str:
     if done(tables).empty:
-        return NO_CASE
+        return no_case()
     if (tables.cases["load_engine"] == "wrk").all():
         return say("wrk does not tell when a request was made.")
     return say("No load lasted three seconds, or no client kept its requests.")

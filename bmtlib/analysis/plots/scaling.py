@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bmtlib.analysis.naming import conditions, in_sentence, named, ratio_text
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.naming import conditions, factor_word, in_sentence, named, ratio_text
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.style import (
     KIND_COLOURS,
     QUIET,
@@ -19,6 +19,7 @@ from bmtlib.analysis.plots.style import (
     new_figure,
     nothing_to_show,
     panel_grid,
+    sentences,
     shade,
     styled,
     text_colour,
@@ -26,10 +27,11 @@ from bmtlib.analysis.plots.style import (
 from bmtlib.analysis.scaling import df_scaling, usl
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, done, keys
+from bmtlib.texts import msg, say, translated
 
-TITLE = "How requests/s grow with the director's threads or queues"
+TITLE = msg("How requests/s grow with the director's threads or queues")
 _FULL = 0.9  # a CPU that is busy for longer than this share has nothing left to give
-_LAWS = {"usl": "universal scalability law", "amdahl": "Amdahl's law"}
+_LAWS = {"usl": msg("universal scalability law"), "amdahl": msg("Amdahl's law")}
 
 
 @styled
@@ -37,10 +39,14 @@ def plot_scaling(tables: Tables) -> Figure:
     """Requests/s over workers: dot a case, line the law (USL where it was fitted), dotted as many times one worker."""
     table = _one_law(tables)
     if table.empty:
-        return nothing_to_show(TITLE, _why(tables))
-    laws = " or ".join(_LAWS[law] for law in _LAWS if law in set(table["law"]))
-    where = f" At {table['scale'].iloc[0]}." if table["scale"].iloc[0] else ""
-    note = f"Dot: one case. Line: {laws}. Dotted: as many times one worker.{where} {conditions(tables)}."
+        return nothing_to_show(translated(TITLE), _why(tables))
+    laws = say(" or ").join(translated(_LAWS[law]) for law in _LAWS if law in set(table["law"]))
+    scale = table["scale"].iloc[0]
+    note = sentences(
+        say("Dot: one case. Line: {laws}. Dotted: as many times one worker.", laws=laws),
+        say(" At {levels}.", levels=scale).strip() if scale else "",
+        f"{conditions(tables)}.",
+    )
     figure = new_figure(scaling_finding(table), note, 3.2)
     factors = list(table["along"].unique())
     panels, drawn = panel_grid(figure, len(factors)), []
@@ -62,11 +68,21 @@ def scaling_finding(table: pd.DataFrame) -> str:
     for _, row in table.iterrows():
         times = ratio_text(row["speedup"], row["speedup_low"], row["speedup_high"])
         decided = row["speedup_low"] > 1 or row["speedup_high"] < 1
-        full = "" if row["full_share"] > _FULL or np.isnan(row["full_share"]) else " (its CPUs were not full)"
-        what = f"{times} times the requests/s" if decided else f"no change of requests/s shown, ratio {times},"
-        parts.append(
-            f"{in_sentence(row['series'])}: {what} with {row['most']} {row['along']} for {row['fewest']}{full}"
-        )
+        values = {
+            "arm": in_sentence(row["series"]),
+            "ratio": times,
+            "most": row["most"],
+            "fewest": row["fewest"],
+            "factor": factor_word(row["along"]),
+        }
+        if decided:
+            text = say("{arm}: {ratio} times the requests/s with {most} {factor} for {fewest}", **values)
+        else:
+            text = say(
+                "{arm}: no change of requests/s shown, ratio {ratio}, with {most} {factor} for {fewest}", **values
+            )
+        full = row["full_share"] > _FULL or np.isnan(row["full_share"])
+        parts.append(text if full else say("{text} (its CPUs were not full)", text=text))
     return "; ".join(parts)
 
 
@@ -105,8 +121,8 @@ def _draw(
     axes.set_ylim(0, 1.25 * top)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.xaxis.set_major_formatter("{x:.0f}")
-    axes.set_xlabel(f"{along} of the director")
-    axes.set_ylabel("requests/s")
+    axes.set_xlabel(say("threads of the director") if along == "threads" else say("queues of the director"))
+    axes.set_ylabel(say("requests/s"))
     axes.grid(axis="y")
     return labels, end
 
@@ -114,9 +130,12 @@ def _draw(
 def _why(tables: Tables) -> str:
     table = df_scaling(tables)
     if done(tables).empty:
-        return NO_CASE
+        return no_case()
     if table.empty:
-        return "Neither threads nor queues were varied."
+        return say("Neither threads nor queues were varied.")
     rows = table[table["law"] == "amdahl"]
-    parts = {f"{row['arm']} over {row['along']}: {row['why']}" for _, row in rows.iterrows()}
-    return f"No law can be fitted. {'; '.join(sorted(parts))}."
+    parts = {
+        say("{arm} over {factor}: {why}", arm=row["arm"], factor=factor_word(row["along"]), why=row["why"])
+        for _, row in rows.iterrows()
+    }
+    return say("No law can be fitted. {why}.", why="; ".join(sorted(parts)))

@@ -10,37 +10,45 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bmtlib.analysis.naming import at_largest, conditions, named, number, ratio_text
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.series import all_series
-from bmtlib.analysis.plots.style import INK, QUIET, new_figure, nothing_to_show, row_label, styled
+from bmtlib.analysis.plots.style import INK, QUIET, new_figure, nothing_to_show, row_label, sentences, styled
 from bmtlib.analysis.settings import df_setting_trials, df_settings
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
+from bmtlib.texts import msg, say, translated
 
 _AXES = {
-    "requests_per_s": "requests/s",
-    "wait_p99_ms": "99 % waited\nless than, ms",
-    "lost_per_1000": "lost per\n1,000 requests",
+    "requests_per_s": msg("requests/s"),
+    "wait_p99_ms": msg("99 % waited\nless than, ms"),
+    "lost_per_1000": msg("lost per\n1,000 requests"),
 }
 
 
 @styled
 def plot_settings(tables: Tables) -> Figure:
     """Requests/s, waits and losses of each setting; dashed: the first setting of the arm, which is what it replaces."""
-    title = "What the director's settings changed"
+    title = say("What the director's settings changed")
     table = named(tables, df_settings(tables))
     if not table["value"].gt(0).any():
-        varied = "No arm was measured with two settings of the director (levers, queues, threads)."
-        return nothing_to_show(title, varied if len(done(tables)) else NO_CASE)
+        varied = say("No arm was measured with two settings of the director (levers, queues, threads).")
+        return nothing_to_show(title, varied if len(done(tables)) else no_case())
     table, at = at_largest(table)
     trials = named(tables, df_setting_trials(tables))
     series = list(table["series"].unique())
-    interval = " Bar: 95 % interval." if table["low"].notna().any() else ""
+    bar = say("Bar: 95 % interval.") if table["low"].notna().any() else ""
     measures = {
         name: words for name, words in _AXES.items() if table.loc[table["measure"] == name, "value"].gt(0).any()
     }
-    clean = "" if "lost_per_1000" in measures else " Nothing was lost, or it was not measured."
-    note = f"Dot: one block. Line: median.{interval} Dashed: the arm's first setting.{clean}{at} {conditions(tables)}."
+    clean = "" if "lost_per_1000" in measures else say("Nothing was lost, or it was not measured.")
+    note = sentences(
+        say("Dot: one block. Line: median."),
+        bar,
+        say("Dashed: the arm's first setting."),
+        clean,
+        at.strip(),
+        f"{conditions(tables)}.",
+    )
     figure = new_figure(_finding(table, title), note, 0.7 + 0.46 * len(series))
     panels = figure.subplots(1, len(measures), squeeze=False, sharey=True)[0]
     looks = all_series(tables)
@@ -52,7 +60,7 @@ def plot_settings(tables: Tables) -> Figure:
         _firsts(axes, part, series)
         ends = [part["high"].max(), trials.loc[trials["series"].isin(series), measure].max()]
         axes.set_xlim(0, 1.08 * np.nanmax([*ends, 0.0]) or 1)
-        axes.set_xlabel(words)
+        axes.set_xlabel(translated(words))
         axes.locator_params(axis="x", nbins=3)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if abs(value) >= 10 else f"{value:g}")
         axes.grid(axis="x")
@@ -74,7 +82,9 @@ def _draw(axes: Axes, y: int, row: pd.Series, dots: pd.Series, colour: tuple[flo
         text = f"{row['value']:,.0f}" if row["value"] >= 10 else number(row["value"])
         axes.annotate(text, (row["value"], y - 0.27), ha="center", va="bottom", **look)
     else:
-        axes.text(0.02, y, "not measured", transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=9)
+        axes.text(
+            0.02, y, say("not measured"), transform=axes.get_yaxis_transform(), va="center", color=QUIET, fontsize=9
+        )
 
 
 def _firsts(axes: Axes, part: pd.DataFrame, series: list[str]) -> None:
@@ -90,7 +100,8 @@ def _finding(table: pd.DataFrame, title: str) -> str:
     """Each setting against the first of its arm, those that are decided: by waits where something was lost, for a lost
     packet first lengthens the longest waits; else by requests/s."""
     lossy = table.loc[table["measure"] == "lost_per_1000", "value"].gt(0).any()
-    measure, words = ("wait_p99_ms", "99th percentile of the wait") if lossy else ("requests_per_s", "Requests/s")
+    measure = "wait_p99_ms" if lossy else "requests_per_s"
+    words = say("99th percentile of the wait") if lossy else say("Requests/s")
     rates = table[table["measure"] == measure]
     parts, undecided = [], 0
     for arm, rows in rates.groupby("arm", sort=False):
@@ -98,10 +109,12 @@ def _finding(table: pd.DataFrame, title: str) -> str:
         undecided += int((~rows["first"]).sum()) - len(decided)
         own = [f"{_setting(row)} {ratio_text(row['ratio'])}" for _, row in decided.iterrows()]
         if own:
-            parts.append(f"{arm}: {', '.join(own)} times {_setting(rows[rows['first']].iloc[0])}")
+            first = _setting(rows[rows["first"]].iloc[0])
+            parts.append(say("{arm}: {settings} times {first}", arm=arm, settings=", ".join(own), first=first))
     if not parts:
-        return f"No setting is shown to change: {words}" if undecided else title
-    return f"{words}, {'; '.join(parts)}" + (f" ({undecided} more undecided)" if undecided else "")
+        return say("No setting is shown to change: {what}", what=words) if undecided else title
+    found = f"{words}, {'; '.join(parts)}"
+    return say("{found} ({count} more undecided)", found=found, count=undecided) if undecided else found
 
 
 def _setting(row: pd.Series) -> str:

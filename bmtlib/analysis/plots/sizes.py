@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bmtlib.analysis.cost_model import CPU, SIZE, cost_lines, costs_by_case, df_cost_by_size, df_cost_fit
 from bmtlib.analysis.naming import conditions, in_sentence, level, number, ratio_text, series_label
-from bmtlib.analysis.plots.load import NO_CASE
+from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.series import all_series
 from bmtlib.analysis.plots.style import (
     Label,
@@ -18,6 +18,7 @@ from bmtlib.analysis.plots.style import (
     lay_out,
     new_figure,
     nothing_to_show,
+    sentences,
     styled,
     text_colour,
 )
@@ -25,8 +26,9 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, records
 from bmtlib.params.units import size_text
 from bmtlib.stats import paired_ratio, verdict
+from bmtlib.texts import msg, say, translated
 
-TITLE = "What a request costs the director, by the size of its answer"
+TITLE = msg("What a request costs the director, by the size of its answer")
 
 
 @styled
@@ -34,11 +36,15 @@ def plot_cost_by_size(tables: Tables) -> Figure:
     """The director's CPU time per request: dot a case, line the fit with the band of its interval; both axes log."""
     table = df_cost_by_size(tables)
     if table.empty:
-        return nothing_to_show(TITLE, _why(tables))
+        return nothing_to_show(translated(TITLE), _why(tables))
     table, cases = _with_series(tables, table), _with_series(tables, costs_by_case(tables))
-    band = " Band: its 95 % interval." if table["low_us"].notna().any() else ""
-    at = f" At {level('concurrency', largest)}." if (largest := _largest(tables)) else ""
-    note = f"Dot: one case. Line: fixed cost + cost per KiB, fitted to all sizes.{band}{at} {conditions(tables)}."
+    largest = _largest(tables)
+    note = sentences(
+        say("Dot: one case. Line: fixed cost + cost per KiB, fitted to all sizes."),
+        say("Band: its 95 % interval.") if table["low_us"].notna().any() else "",
+        say(" At {levels}.", levels=level("concurrency", largest)).strip() if largest else "",
+        f"{conditions(tables)}.",
+    )
     figure = new_figure(cost_finding(tables), note, 3.4)
     axes, looks = figure.subplots(), all_series(tables)
     labels: list[Label] = []
@@ -63,8 +69,8 @@ def plot_cost_by_size(tables: Tables) -> Figure:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    axes.set_xlabel("size of the answer")
-    axes.set_ylabel("director CPU per request, µs")
+    axes.set_xlabel(say("size of the answer"))
+    axes.set_ylabel(say("director CPU per request, µs"))
     axes.grid(axis="y")
     lay_out(figure)
     label_ends(axes, high, labels)
@@ -79,18 +85,28 @@ def cost_finding(tables: Tables) -> str:
         if not isinstance(line := found[CPU], str) and names.get("concurrency") == _largest(tables)
     }
     if not lines:
-        return TITLE
-    each = ", ".join(f"{number(float(np.median(line.per_kib)))} µs with {name}" for name, line in lines.items())
+        return translated(TITLE)
+    each = ", ".join(
+        say("{time} µs with {arm}", time=number(float(np.median(line.per_kib))), arm=name)
+        for name, line in lines.items()
+    )
     if len(lines) != 2:
-        return f"A KiB more costs the director {each}"
+        return say("A KiB more costs the director {each}", each=each)
     (first, one), (second, other) = lines.items()
     both = pd.DataFrame({"one": pd.Series(one.per_kib, one.blocks), "other": pd.Series(other.per_kib, other.blocks)})
     found = paired_ratio(both["other"].to_numpy(), both["one"].to_numpy())
     times = ratio_text(found.median, found.low, found.high)
     if verdict(found) == "undecided":
-        return f"Director CPU per KiB, {second} and {first}: no difference shown, ratio {times}"
-    word = "less" if verdict(found) == "lower" else "more"
-    return f"A KiB more costs the director {word} with {second} than with {first}: {each}"
+        return say(
+            "Director CPU per KiB, {second} and {first}: no difference shown, ratio {ratio}",
+            second=second,
+            first=first,
+            ratio=times,
+        )
+    names = {"second": second, "first": first, "each": each}
+    if verdict(found) == "lower":
+        return say("A KiB more costs the director less with {second} than with {first}: {each}", **names)
+    return say("A KiB more costs the director more with {second} than with {first}: {each}", **names)
 
 
 def _largest(tables: Tables) -> int | None:
@@ -107,9 +123,9 @@ def _with_series(tables: Tables, table: pd.DataFrame) -> pd.DataFrame:
 
 def _why(tables: Tables) -> str:
     if done(tables).empty:
-        return NO_CASE
+        return no_case()
     if SIZE not in tables.factors:
-        return "The size of the file was not varied."
+        return say("The size of the file was not varied.")
     fits = df_cost_fit(tables)
     why = [text for text in fits.loc[fits["measure"] == CPU, "why"].unique() if text]
-    return f"No line: {'; '.join(why)}." if why else "Only the arm direct was measured."
+    return say("No line: {why}.", why="; ".join(why)) if why else say("Only the arm direct was measured.")

@@ -117,6 +117,11 @@ def new_figure(title: str, note: str, body_in: float, colours: Mapping[str, str]
     return figure
 
 
+def sentences(*parts: str) -> str:
+    """Sentences one behind the other, without those that are empty."""
+    return " ".join(filter(None, parts))
+
+
 def lay_out(figure: Figure) -> None:
     """Give all axes their final place. It is dear, so it is done once, and not again for each file written."""
     if figure.get_layout_engine() is not None:

@@ -10,10 +10,20 @@ from matplotlib.figure import Figure
 
 from bmtlib.analysis.drops import PLACES, df_lost
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, number
-from bmtlib.analysis.plots.load import NO_CASE
-from bmtlib.analysis.plots.style import FAINT, INK, QUIET, new_figure, nothing_to_show, panel_grid, panel_title, styled
+from bmtlib.analysis.plots.load import no_case
+from bmtlib.analysis.plots.style import (
+    FAINT,
+    INK,
+    QUIET,
+    new_figure,
+    nothing_to_show,
+    panel_grid,
+    panel_title,
+    sentences,
+    styled,
+)
 from bmtlib.analysis.tables import Tables
-from bmtlib.texts import say
+from bmtlib.texts import msg, say, translated
 
 _NAMED = 4  # arms that the heading has room for
 _MOST_PANELS = 8
@@ -24,32 +34,47 @@ _ROLE_COLOURS = {
     "machine": "#CC79A7",
 }
 _ROLE_WORDS = {
-    "director": "director",
-    "web": "web hosts",
-    "client": "clients",
-    "machine": "the kernel that hosts share",
+    "director": msg("director"),
+    "web": msg("web hosts"),
+    "client": msg("clients"),
+    "machine": msg("the kernel that hosts share"),
 }
-_SHORT = {"softnet backlog": "backlog", "listen, SYN": "SYN queue", "listen, accept": "accept queue"}
+_SHORT = {
+    "softnet backlog": msg("backlog"),
+    "listen, SYN": msg("SYN queue"),
+    "listen, accept": msg("accept queue"),
+    "socket": msg("socket"),
+}
 
 
 @styled
 def plot_lost_by_layer(tables: Tables) -> Figure:
     """A waterfall per arm that lost something: each layer adds what it lost; the last bar is the whole."""
-    title = "Losses from the wire to the program"
+    title = say("Losses from the wire to the program")
     table = named(tables, df_lost(tables))
     if table.empty:
-        return nothing_to_show(title, NO_CASE)
+        return nothing_to_show(title, no_case())
     table, at = at_largest(table)
     lossy = table[table["per_1000"].fillna(0) > 0]
     series = list(lossy["series"].unique())
     if not series:
-        unknown = [_SHORT.get(layer, layer) for layer in table.loc[table["role"] == "unknown", "layer"].unique()]
-        said = f"Clean in all arms: {', '.join(_SHORT.get(layer, layer) for layer in PLACES if layer not in unknown)}."
-        return nothing_to_show(_finding(table), f"{said} Not measured: {', '.join(unknown)}." if unknown else said)
-    roles = {_ROLE_WORDS[role]: colour for role, colour in _ROLE_COLOURS.items() if role in set(lossy["role"])}
-    clean = [in_sentence(name) for name in table["series"].unique() if name not in series]
-    nothing = f" Nothing lost: {', '.join(clean)}." if clean else ""
-    note = f"Per 1,000 right answers, all hosts and blocks.{nothing}{at} {conditions(tables)}."
+        unknown = [_short(layer) for layer in table.loc[table["role"] == "unknown", "layer"].unique()]
+        clean = ", ".join(_short(layer) for layer in PLACES if layer not in unknown)
+        said = sentences(
+            say("Clean in all arms: {layers}.", layers=clean),
+            say("Not measured: {layers}.", layers=", ".join(unknown)) if unknown else "",
+        )
+        return nothing_to_show(_finding(table), said)
+    roles = {
+        translated(_ROLE_WORDS[role]): colour for role, colour in _ROLE_COLOURS.items() if role in set(lossy["role"])
+    }
+    none = [in_sentence(name) for name in table["series"].unique() if name not in series]
+    note = sentences(
+        say("Per 1,000 right answers, all hosts and blocks."),
+        say("Nothing lost: {arms}.", arms=", ".join(none)) if none else "",
+        at.strip(),
+        f"{conditions(tables)}.",
+    )
     whole = lossy.groupby("series")["per_1000"].sum().sort_values(ascending=False)
     series = [name for name in series if name in whole.index[:_MOST_PANELS]]
     if len(whole) > len(series):
@@ -62,7 +87,7 @@ def plot_lost_by_layer(tables: Tables) -> Figure:
         _draw(axes, table[table["series"] == name], most, labelled=i % 2 == 0)
         panel_title(axes, name, min(2, len(series)))
     for axes in panels[-2:]:
-        axes.set_xlabel("lost per 1,000 requests")
+        axes.set_xlabel(say("lost per 1,000 requests"))
     return figure
 
 
@@ -76,7 +101,9 @@ def _draw(axes: Axes, part: pd.DataFrame, most: float, *, labelled: bool) -> Non
             total += row["per_1000"]
         axes.plot([total, total], [y - 0.35, y + 1.35], color=QUIET, linewidth=0.8)
         text, lost = (
-            ("not measured", False) if (rows["role"] == "unknown").all() else (number(total - before), total > before)
+            (say("not measured"), False)
+            if (rows["role"] == "unknown").all()
+            else (number(total - before), total > before)
         )
         look: dict[str, Any] = {"color": INK, "fontweight": "bold"} if lost else {"color": QUIET}
         axes.annotate(text, (total, y), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, **look)
@@ -84,7 +111,7 @@ def _draw(axes: Axes, part: pd.DataFrame, most: float, *, labelled: bool) -> Non
     axes.annotate(
         number(total), (total, len(PLACES)), xytext=(5, 0), textcoords="offset points", va="center", fontweight="bold"
     )
-    names = [*(_SHORT.get(layer, layer) for layer in PLACES), "all"]
+    names = [*(_short(layer) for layer in PLACES), say("all")]
     axes.set_yticks(range(len(names)), names if labelled else [""] * len(names))
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1.4 * (most or 1))
@@ -101,14 +128,20 @@ def _finding(table: pd.DataFrame) -> str:
     lossy = [str(series) for series in table["series"].unique() if sums[series].max() > 0]
     if len(lossy) > _NAMED:
         counts = sums[lossy].groupby("series").idxmax().map(lambda key: key[1]).value_counts()
-        where = ", ".join(say("{layer} ({n})", layer=_SHORT.get(str(layer), layer), n=n) for layer, n in counts.items())
+        where = ", ".join(say("{layer} ({n})", layer=_short(str(layer)), n=n) for layer, n in counts.items())
         return say("Where most was lost, in {n} arms: {where}", n=len(lossy), where=where)
     for series in lossy:
         mine = sums[series]
         if mine.max() > 0:
             share, where = mine.max() / mine.sum(), str(mine.idxmax())
-            part = f" ({100 * share:.0f} %)" if share < 0.995 else ""
-            parts.append(f"{in_sentence(series)} in the {_SHORT.get(where, where)}{part}")
+            part = say("{arm} in the {layer}", arm=in_sentence(series), layer=_short(where))
+            parts.append(f"{part} ({100 * share:.0f} %)" if share < 0.995 else part)
     if parts:
-        return f"Where most was lost: {', '.join(parts)}"
-    return "No measured layer lost anything" if (table["role"] == "unknown").any() else "Nothing was lost in any layer"
+        return say("Where most was lost: {parts}", parts=", ".join(parts))
+    if (table["role"] == "unknown").any():
+        return say("No measured layer lost anything")
+    return say("Nothing was lost in any layer")
+
+
+def _short(layer: str) -> str:
+    return translated(_SHORT.get(layer, layer))
