@@ -184,8 +184,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 @styled
 def nothing_to_show(title: str, why: str) -> Figure:
     """Stands where a figure would be, and says why there is none."""
-    figure = new_figure(title, "", 0.9)
-    figure.text(0.012, 0.3, why, color=QUIET, fontsize=10)
+    lines = wrapped(why, 92)
+    figure = new_figure(title, "", 0.5 + 0.2 * len(lines))
+    figure.text(0.012, 0.12, "\n".join(lines), color=QUIET, fontsize=10, va="bottom")
     return figure
 
 

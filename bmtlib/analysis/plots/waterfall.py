@@ -63,6 +63,8 @@ def plot_lost_by_layer(tables: Tables) -> Figure:
         said = sentences(
             say("Clean in all arms: {layers}.", layers=clean),
             say("Not measured: {layers}.", layers=", ".join(unknown)) if unknown else "",
+            at.strip(),
+            f"{conditions(tables)}.",
         )
         return nothing_to_show(_finding(table), said)
     roles = {
