@@ -10,6 +10,7 @@ from bmtlib.analysis import compare, plots
 from bmtlib.analysis.answer import answer
 from bmtlib.analysis.limits import limits
 from bmtlib.analysis.naming import conditions, wait_text, waits_from
+from bmtlib.analysis.seed_claims import df_seed_claims
 from bmtlib.analysis.tables import Tables
 from bmtlib.report import results
 
@@ -46,6 +47,15 @@ def test_an_open_loop(opened: Tables) -> None:
     assert "At 5 KiB and 1,000 requests/s, the 99th percentile of the wait with l2dsr" in str(answer(opened))
     assert "requests/s as" not in str(answer(opened))
     assert wait_text(opened, 3.25) == "3.25 ms"
+
+
+def test_rates_that_were_offered_are_no_answer_to_the_studys_claim(tables: Tables, opened: Tables) -> None:
+    """All arms that bear a rate answer as many requests/s, and in a search too: a ratio of 1 says nothing."""
+    closed, offered = (df_seed_claims(of).set_index("claim") for of in (tables, opened))
+    claim = next(text for text in closed.index if "about 10 % more requests/s" in text)
+    assert closed.loc[claim, "result"] != "not testable here"
+    assert offered.loc[claim, "result"] == "not testable here"
+    assert "offered at a rate" in offered.loc[claim, "evidence"]
 
 
 def test_the_figure_names_its_loop(tables: Tables, opened: Tables) -> None:
