@@ -18,7 +18,7 @@ from bmtlib.analysis.ledger import df_ledger, tally
 from bmtlib.analysis.naming import level, number
 from bmtlib.analysis.purchase import ASKED, df_purchase, payload_gbit, payload_links, why_not
 from bmtlib.analysis.tables import Tables
-from bmtlib.texts import say
+from bmtlib.texts import say, say_n
 
 _MOST_ARMS = 6  # of which the counts are said
 
@@ -133,8 +133,10 @@ def _buy(tables: Tables) -> Question:
     exact = (found["bound"] == "").all() and (found["extrapolated"].fillna("") == "").all()
     best = _best(found)
     counts = [_count(tables, row) for _, row in best.head(_MOST_ARMS).iterrows()]
-    words = {"cpus": int(found["cpus"].iloc[0]), "counts": "; ".join(counts)}
-    lead = say("Directors of {cpus} CPU(s): {counts}.", **words)
+    cpus = int(found["cpus"].iloc[0])
+    lead = say_n(
+        "Directors with {n} CPU: {counts}.", "Directors with {n} CPUs: {counts}.", cpus, counts="; ".join(counts)
+    )
     said = [payload]
     if len(best) < len(found):
         said.append(say("Of each arm the settings that take the fewest are named."))

@@ -22,7 +22,7 @@ _SIGNS = {
     "supported": ("✔", "ok"),
     "not supported": ("✘", "reject"),
     "undecided": ("?", "mark"),
-    "not testable here": ("–", ""),
+    "not testable here": ("○", ""),
 }
 # Of results that have a sign of their own.
 _ALONE = {"agrees, without interval": "(✔)", "disagrees, without interval": "(✘)"}
@@ -130,10 +130,10 @@ def files(folder: RunDir, paths: str, page: str = "") -> Html:
 
 def _row(folder: RunDir, row: Mapping[str, Any], page: str) -> dict[str, object]:
     small = say("{rule}. {source}", rule=row["rule"].rstrip("."), source=row["source"]).rstrip()
-    evidence = Html("{}").format(row["evidence"])
-    if row["decide"]:
-        decide = say("Would decide it: {what}.", what=row["decide"].rstrip("."))
-        evidence = Html("{}<br><small>{}</small>").format(evidence, decide)
+    decide = say("Would decide it: {what}.", what=row["decide"].rstrip(".")) if row["decide"] else ""
+    evidence = Html('<div class="wide">{}{}<small>{}</small></div>').format(
+        row["evidence"], Html("<br>") if decide else "", decide
+    )
     finer = badge_words(row["result"]) if row["result"] != row["verdict"] else ""
     return {
         say("claim"): Html('<span id="{}">{}</span><br><small>{}</small>').format(row["id"], row["claim"], small),

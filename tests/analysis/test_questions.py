@@ -88,7 +88,7 @@ def test_what_to_buy_without_a_size_sweep_is_a_floor(tables: Tables) -> None:
     assert found.loc["proxy", "low"] <= 123 <= found.loc["proxy", "high"]
     assert (found["from_kib"] == 5).all()
     asked = questions(tables)[3]
-    assert asked.lead.startswith("Directors of 1 CPU(s): proxy at least 123 (")
+    assert asked.lead.startswith("Directors with 1 CPU: proxy at least 123 (")
     assert "by the cost of 5 KiB" in asked.lead
     assert any("bmt run file-size" in text for text in asked.said)
     assert any("do not size a site by these counts" in text for text in asked.said)

@@ -25,6 +25,7 @@ _ROW_IN = 0.26
 # Ticks of a logarithmic axis of ratios: those within the data are taken.
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 _BETWEEN = (0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3, 1.5, 1.7)
+_FARTHEST = 10.0  # a ratio beyond, or below its inverse, is a triangle at the end of the axis
 _NARROW = 3.0  # highest by lowest figure, up to which the ticks between are taken
 
 
@@ -46,16 +47,18 @@ def plot_ratio_forest(tables: Tables) -> Figure:
         return nothing_to_show(say("Ratios between the arms"), none if len(done(tables)) else no_case())
     lines = list(_lines(tables, table))
     interval = say("Bar: 95 % interval.") if table["low"].notna().any() else say("Too few blocks for an interval.")
-    note = say(
-        "Dot: one block. Diamond: median, filled where it is decided, hollow where it is not. {interval} {conditions}.",
-        interval=interval,
-        conditions=conditions(tables),
-    )
+    drawn = [line.row for line in lines if line.row is not None]
+    low, high = _ends(pd.DataFrame(drawn))
+    notes = [say("Dot: one block. Diamond: median, hollow where it is undecided."), interval]
+    if any(row["verdict"] == "undecided" and row["marked"] for row in drawn):
+        notes.append(say("Hollow, and the bar apart from 1: marks of guards leave it open."))
+    if any(not low <= row["ratio"] <= high for row in drawn):
+        notes.append(say("Triangle: beyond the axis."))
+    note = f"{' '.join(notes)} {conditions(tables)}."
     figure = new_figure(_finding(tables), note, 0.55 + _ROW_IN * len(lines))
     axes = figure.subplots()
     blocks, series = df_ratio_blocks(tables), all_series(tables)
-    drawn = [line.row for line in lines if line.row is not None]
-    _scale(axes, pd.DataFrame(drawn), blocks)
+    _scale(axes, low, high)
     axes.axvline(1, color=INK, linewidth=1)
     for y, line in enumerate(lines):
         if line.row is not None:
@@ -131,7 +134,10 @@ def _draw(axes: Axes, y: int, row: pd.Series, dots: pd.DataFrame, colour: Colour
     axes.plot(dots["ratio"], [y + 0.3] * len(dots), "o", color=colour, markersize=2.6, alpha=0.8)
     decided = row["verdict"] != "undecided"
     face = colour if decided else "white"
-    axes.plot(row["ratio"], y, "D", color=colour, markersize=6, markerfacecolor=face, markeredgewidth=1.4)
+    low, high = axes.get_xlim()
+    marker = "<" if row["ratio"] < low else ">" if row["ratio"] > high else "D"
+    at = min(max(row["ratio"], low * 1.06), high / 1.06)
+    axes.plot(at, y, marker, color=colour, markersize=6, markerfacecolor=face, markeredgewidth=1.4)
     text = ratio_text(row["ratio"], row["low"], row["high"])
     axes.annotate(
         text,
@@ -157,12 +163,16 @@ def _labels(axes: Axes, lines: list[_Line]) -> None:
     axes.grid(axis="x")
 
 
-def _scale(axes: Axes, drawn: pd.DataFrame, blocks: pd.DataFrame) -> None:
+def _ends(drawn: pd.DataFrame) -> tuple[float, float]:
+    """Of the axis: all that is drawn, but no further from 1 than what leaves ratios near it room."""
+    shown = drawn[["ratio", "low", "high", "min", "max"]].to_numpy("float64").ravel()
+    values = np.clip(shown[np.isfinite(shown) & (shown > 0)], 1 / _FARTHEST, _FARTHEST)
+    values = np.append(values, 1.0)
+    return float(values.min()) / 1.12, float(values.max()) * 1.12
+
+
+def _scale(axes: Axes, low: float, high: float) -> None:
     """Logarithmic: half as much and twice as much lie equally far from 1."""
-    shown = drawn[["ratio", "low", "high"]].to_numpy("float64").ravel()
-    values = np.concatenate([shown, blocks["ratio"].to_numpy("float64"), [1.0]])
-    values = values[np.isfinite(values) & (values > 0)]
-    low, high = values.min() / 1.12, values.max() * 1.12
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     ticks = [tick for tick in (_BETWEEN if high / low < _NARROW else _TICKS) if low <= tick <= high]
