@@ -129,8 +129,11 @@ def files(folder: RunDir, paths: str, page: str = "") -> Html:
 
 
 def _row(folder: RunDir, row: Mapping[str, Any], page: str) -> dict[str, object]:
-    small = say("{rule}. {source}", rule=row["rule"].rstrip("."), source=row["source"]).rstrip()
-    decide = say("Would decide it: {what}.", what=row["decide"].rstrip(".")) if row["decide"] else ""
+    words = {"rule": row["rule"].rstrip("."), "source": row["source"]}
+    small = say("Rule: {rule}. Source: {source}.", **words) if row["source"] else say("Rule: {rule}.", **words)
+    decide = row["decide"].rstrip(".")
+    # Where the evidence names the scenario that can test it, that is said.
+    decide = say("Would decide it: {what}.", what=decide) if decide and decide not in row["evidence"] else ""
     evidence = Html('<div class="wide">{}{}<small>{}</small></div>').format(
         row["evidence"], Html("<br>") if decide else "", decide
     )

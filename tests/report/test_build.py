@@ -137,7 +137,7 @@ def test_the_ledger_leads_to_what_proves_it(make_run: MakeRun, tmp_path: Path) -
     folder = make_run(tmp_path / "run", **TUNED)
     shown = claims.ledger(folder, read_tables(folder))
     assert '<span id="claim-1">It is &lt;b&gt;more&lt;/b&gt;.</span>' in shown
-    assert "the whole 95 % interval above 1.00. somebody &amp; others</small>" in shown
+    assert "the whole 95 % interval above 1.00. Source: somebody &amp; others.</small>" in shown
     assert '<a href="#figure-throughput">figure</a><br><a href="#t-throughput">table</a>' in shown
     assert '<a href="../cases/b1-l2dsr-lever-free/case.json">b1-l2dsr-lever-free</a>' in shown
     assert '<a href="#t-raw">3 more</a>' in shown
