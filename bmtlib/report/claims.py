@@ -134,9 +134,7 @@ def _row(folder: RunDir, row: Mapping[str, Any], page: str) -> dict[str, object]
     decide = row["decide"].rstrip(".")
     # Where the evidence names the scenario that can test it, that is said.
     decide = say("Would decide it: {what}.", what=decide) if decide and decide not in row["evidence"] else ""
-    evidence = Html('<div class="wide">{}{}<small>{}</small></div>').format(
-        row["evidence"], Html("<br>") if decide else "", decide
-    )
+    evidence = Html("{}{}<small>{}</small>").format(row["evidence"], Html("<br>") if decide else "", decide)
     finer = badge_words(row["result"]) if row["result"] != row["verdict"] else ""
     return {
         say("claim"): Html('<span id="{}">{}</span><br><small>{}</small>').format(row["id"], row["claim"], small),
