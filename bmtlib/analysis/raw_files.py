@@ -60,11 +60,11 @@ def host_labels(run: RunDir, case: str) -> dict[str, str]:
 
 
 def choices(run: RunDir, case: str, host: str) -> list[Choice]:
-    """Probes with both of their moments first, then single files. What is missing of a pair makes a single file of
-    the other."""
+    """Probes with both of their moments first, nstat (the kernel's own counters) before all; then single files. What is
+    missing of a pair makes a single file of the other."""
     names = [name.removesuffix(".gz") for name in run.raw_names(case, host)]
     pairs = [name.removesuffix(_BEFORE) for name in names if name.endswith(_BEFORE)]
-    whole = [name for name in pairs if name + _AFTER in names]
+    whole = sorted((name for name in pairs if name + _AFTER in names), key=lambda name: (name != "nstat", name))
     paired = {name + moment for name in whole for moment in (_BEFORE, _AFTER)}
     found = [Choice(label=f"{name}: before and after", names=(name + _BEFORE, name + _AFTER)) for name in whole]
     return found + [Choice(label=name, names=(name,)) for name in names if name not in paired]

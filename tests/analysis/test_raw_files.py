@@ -61,7 +61,7 @@ def test_from_case_to_host_to_probe(run: RunDir) -> None:
     hosts = host_labels(run, "b1-proxy")
     assert list(hosts.items())[:2] == [("director", "director"), ("web01", "web01 (web)")]
     found = choices(run, "b1-proxy", "director")
-    assert [choice.label for choice in found][:2] == ["interrupts: before and after", "ip_link: before and after"]
+    assert [choice.label for choice in found][:2] == ["nstat: before and after", "interrupts: before and after"]
     assert [choice.names for choice in found if len(choice.names) == 1] == [
         ("interrupts.during.txt",),
         ("softirqs.during.txt",),

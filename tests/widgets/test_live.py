@@ -44,7 +44,7 @@ def test_the_exported_page_has_figure_and_tables_and_asks_nobody(executed: Any) 
     body = page[page.index("<body") :]
     assert 'alt="Requests/s by arm' in body
     assert "requests/s: what the figure shows" in body
-    assert "interrupts: before and after of director" in body
+    assert "nstat: before and after of director" in body
     assert "bmt run file-size" in body
     assert "html-manager" not in body
 

@@ -20,12 +20,12 @@ def made(plain: RunDir) -> RawBrowser:
 def test_from_the_case_to_the_probe(made: RawBrowser) -> None:
     assert made.case.value == "b1-direct" or made.case.value in dict(made.case.options).values()
     assert made.host.value == "director"
-    assert made.probe.value.label == "interrupts: before and after"
+    assert made.probe.value.label == "nstat: before and after"
     assert "<mark>" in made.page.value
-    made.probe.value = next(choice for _, choice in made.probe.options if choice.label.startswith("nstat"))
+    made.probe.value = next(choice for _, choice in made.probe.options if choice.label.startswith("ip_link"))
     made.host.value = "web01"
-    assert made.probe.value.label.startswith("nstat")  # the other host has it too
-    assert "nstat: before and after of web01" in made.page.value
+    assert made.probe.value.label.startswith("ip_link")  # the other host has it too
+    assert "ip_link: before and after of web01" in made.page.value
     made.host.value = "client01"
     made.probe.value = next(choice for _, choice in made.probe.options if choice.names == ("ab.txt",))
     assert "Complete requests" in made.page.value

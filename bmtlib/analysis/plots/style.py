@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 from matplotlib.patches import Patch
 
 from bmtlib.analysis.plots.fonts import hangul_family, wide, wrapped
@@ -124,8 +125,10 @@ def sentences(*parts: str) -> str:
 
 def lay_out(figure: Figure) -> None:
     """Give all axes their final place. It is dear, so it is done once, and not again for each file written."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None and not isinstance(engine, PlaceHolderLayoutEngine):  # which stands for "done already"
+        if figure.axes:
+            engine.execute(figure)
         figure.set_layout_engine("none")
 
 
