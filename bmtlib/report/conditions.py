@@ -53,6 +53,12 @@ def load(folder: RunDir) -> Html:
     if chosen := scenario.get("combinations"):
         named = (enumerated([f"{factor_word(factor)} {_level(factor, it[factor])}" for factor in it]) for it in chosen)
         facts[say("Varied together")] = "; ".join(named)
+    if plan.get("search"):
+        knee = scenario["knee"]
+        facts.pop(say("Offered") if knee["vary"] == "rate" else say("Concurrency"), None)  # that is only its start
+        facts[say("Searched: {factor}", factor=factor_word(knee["vary"]))] = say(
+            "from {lowest} up to {highest}", lowest=f"{knee['lowest']:,}", highest=f"{knee['highest']:,}"
+        )
     return render("facts", facts=facts)
 
 
