@@ -178,7 +178,7 @@ def site(runs: tuple[str, ...], to: str, title: str, url: str, archives: bool) -
     \b
     Examples:
       bmt site data/demo --to public
-      bmt site data/*/ --to public --url https://example.org/benchmarks/ --archives
+      bmt site $(dirname data/*/run.json) --to public --url https://example.org/benchmarks/ --archives
     """
     from bmtlib.report.site import build_site
     from bmtlib.rundir import RunDir

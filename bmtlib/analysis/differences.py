@@ -103,9 +103,9 @@ def _rows(runs: Sequence[RunDir]) -> Iterator[_Row]:
     yield from _leaves("load", [wish.get("load", {}) for wish in wishes], must=True)
     yield from _leaves("other", [{key: wish.get(key) for key in ("repetitions", "order", "seed")} for wish in wishes])
     yield from _testbed(about)
-    arms = list(dict.fromkeys(arm for run in about for arm in run.get("engine", {})))
+    arms = list(dict.fromkeys(arm for run in about for arm in (run.get("engine") or {})))
     for arm in arms:
-        yield "engine", arm, True, [run.get("engine", {}).get(arm, UNKNOWN) for run in about]
+        yield "engine", arm, True, [(run.get("engine") or {}).get(arm, UNKNOWN) for run in about]
     roles = [Raw(run) for run in runs]
     for role in ("director", "web", "client"):
         yield "kernel", role, True, [_joined(host["kernel"] for host in _of(run, role)) for run in about]
@@ -152,7 +152,7 @@ def _joined(values: Iterator[str]) -> str:
 
 
 def _of(run: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
-    return [host for host in run.get("hosts", []) if host["role"] == role]
+    return [host for host in run.get("hosts") or [] if host["role"] == role]
 
 
 def _testbed(about: Sequence[Mapping[str, Any]]) -> Iterator[_Row]:
@@ -163,9 +163,9 @@ def _testbed(about: Sequence[Mapping[str, Any]]) -> Iterator[_Row]:
             must,
             [str(run.get(key) or UNKNOWN) for run in about],
         )
-    yield "testbed", "number of the director's CPUs", True, [str(len(run.get("director_cpus", []))) for run in about]
+    yield "testbed", "number of the director's CPUs", True, [str(len(run.get("director_cpus") or [])) for run in about]
     for key, what in (("separate", "director on CPUs of its own"), ("rps", "packets steered to each host's CPUs")):
-        yield "testbed", what, True, [_text(run.get("placement", {}).get(key)) for run in about]
+        yield "testbed", what, True, [_text((run.get("placement") or {}).get(key)) for run in about]
     if any(run.get("machine") for run in about):
         machines = [{key: (run.get("machine") or {}).get(key) for key in _VM} for run in about]
         yield from _leaves("testbed", machines, "virtual director", must=True)
@@ -199,11 +199,11 @@ def _cards(raw: Raw, role: str) -> str:
 
 def _versions(about: Sequence[Mapping[str, Any]], wishes: Sequence[Mapping[str, Any]]) -> Iterator[_Row]:
     """Of programs that a request meets its version must be equal; others are told where they differ."""
-    engines = {engine for run in about for engine in run.get("engine", {}).values()}
+    engines = {engine for run in about for engine in (run.get("engine") or {}).values()}
     needed = {"nginx", *(wish.get("load", {}).get("engine", "ab") for wish in wishes)}
     needed |= {"haproxy"} & engines | ({"ipvsadm"} if "ipvs" in engines else set()) | ({"nft"} & engines)
     needed.discard("open_loop")  # bmtlib's own
-    versions = [run.get("versions", {}) for run in about]
+    versions = [(run.get("versions") or {}) for run in about]
     for name in dict.fromkeys(name for found in versions for name in found):
         row = [str(found.get(name, UNKNOWN)) for found in versions]
         if name in needed or len(set(row)) > 1:

@@ -140,3 +140,17 @@ def test_damaged_profiles_and_plans_are_told(copied: Callable[..., RunDir]) -> N
     (other.path / "profiles/recommended-web.yml").write_text("a: [")
     with pytest.raises(InputError, match=r"profiles/recommended-web.yml cannot be read"):
         differences([RunDir.open(DEMO), other])
+
+
+def test_runs_that_did_not_come_far_and_older_ones(copied: Callable[..., RunDir]) -> None:
+    def begun(run: dict[str, Any]) -> None:
+        unknown = ("fidelity", "privilege", "placement", "controller", "machine", "engine", "versions", "director_cpus")
+        run.update(dict.fromkeys(unknown), status="planned", hosts=[], started=None)
+
+    def older(run: dict[str, Any]) -> None:
+        for key in ("controller", "sessions", "machine", "stopping"):
+            del run[key]
+
+    found = differences([RunDir.open(DEMO), copied("begun", run=begun)])
+    assert {("kernel", "director"), ("testbed", "fidelity"), ("engine", "proxy")} <= bad(found)
+    assert bad(differences([RunDir.open(DEMO), copied("older", run=older)])) == set()
