@@ -17,7 +17,7 @@ from bmtlib.analysis.plots.style import lay_out
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.render import Html, render
 from bmtlib.rundir import RunDir
-from bmtlib.texts import say
+from bmtlib.texts import language, say
 
 _POINTS_PER_IN = 72
 _LARGE_BYTES = 50_000
@@ -33,7 +33,8 @@ def figure(tables: Tables, name: str, folder: Path | None = None, optional: bool
     reader; a kept file has it in the picture.
     """
     plot, table = FIGURES[name]
-    frame = table(tables)
+    with language("en"):  # a file of data is the same in every language
+        frame = table(tables)
     if (optional and frame.empty) or (tables.search is not None and name in _NOT_OF_A_SEARCH):
         return Html("")
     drawn = plot(tables)
