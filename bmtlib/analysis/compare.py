@@ -234,7 +234,10 @@ def _marked(tables: Tables, measure: str, sides: tuple[Side, Side], row: dict[st
     if row["verdict"] == "undecided":
         return row
     doubts = [doubt(tables, cases_of(tables, side), measure) for side in sides]
-    said = "; ".join(f"{side['arm']}: {it.why}" for side, it in zip(sides, doubts, strict=True) if it.why)
+    arms: dict[str, list[str]] = {}
+    for side, it in zip(sides, doubts, strict=True):
+        arms.setdefault(it.why, []).append(str(side["arm"]))
+    said = "; ".join(f"{', '.join(names)}: {why}" for why, names in arms.items() if why)
     if against(row["verdict"], measure, *doubts):
         return {**row, "verdict": "undecided", "why": said, "marked": said}
     return {**row, "marked": said}
