@@ -16,7 +16,7 @@ from bmtlib.analysis.naming import loop, number
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
 from bmtlib.params.claim import Claim
-from bmtlib.texts import say
+from bmtlib.texts import msg, say
 
 # Testbeds whose director has a network card with rings and interrupts of its own.
 _WITH_CARD = ("emulated", "virtual", "physical")
@@ -185,51 +185,55 @@ def _needs_hardware(tables: Tables) -> Judged:
 
 SEED_CLAIMS = (
     SeedClaim(
-        text="Below 5 Gbit/s L2DSR answers about 10 % more requests/s than the proxy.",
-        rule="l2dsr / proxy with one thread, 5 KiB: requests/s within 1.05 and 1.15. The study's own proxy of eight "
-        "threads answered 2.6 times what its L2DSR did",
+        text=msg("Below 5 Gbit/s L2DSR answers about 10 % more requests/s than the proxy."),
+        rule=msg(
+            "l2dsr / proxy with one thread, 5 KiB: requests/s within 1.05 and 1.15. The study's own proxy of eight "
+            "threads answered 2.6 times what its L2DSR did"
+        ),
         needs="bmt run quick",
         judge=_ten_per_cent,
     ),
     SeedClaim(
-        text="With 10 or 20 Gbit/s L2DSR gains more.",
-        rule="what a director could carry on such links, by its CPU time and bytes per request over the file size: "
-        "more than 1.1 times with l2dsr at every size",
+        text=msg("With 10 or 20 Gbit/s L2DSR gains more."),
+        rule=msg(
+            "what a director could carry on such links, by its CPU time and bytes per request over the file size: "
+            "more than 1.1 times with l2dsr at every size"
+        ),
         needs="bmt run file-size",
         judge=judge_link_claim,
     ),
     SeedClaim(
-        text="LVS is single threaded.",
-        rule="with the most receive queues one CPU has more than 90 % of LVS's packets",
+        text=msg("LVS is single threaded."),
+        rule=msg("with the most receive queues one CPU has more than 90 % of LVS's packets"),
         needs="bmt run lvs-queues --testbed vm",
         judge=_single_threaded,
     ),
     SeedClaim(
-        text="The drops that ListenDrops counts come from the ring of the network card.",
-        rule="in each case in which listening sockets drop, the card loses packets as well",
+        text=msg("The drops that ListenDrops counts come from the ring of the network card."),
+        rule=msg("in each case in which listening sockets drop, the card loses packets as well"),
         needs="bmt run packet-drops --testbed vm",
         judge=_ring_drops,
         fidelity=_WITH_CARD,
-        lacks="the director has no network card with a ring here",
+        lacks=msg("the director has no network card with a ring here"),
     ),
     SeedClaim(
-        text="Pinning interrupts to CPUs cures these drops.",
-        rule="the card loses less than half as many packets with pinned interrupts as with spread ones",
-        needs="bmt run irq-affinity on hosts with real cards, under a load that makes them drop",
+        text=msg("Pinning interrupts to CPUs cures these drops."),
+        rule=msg("the card loses less than half as many packets with pinned interrupts as with spread ones"),
+        needs=msg("bmt run irq-affinity on hosts with real cards, under a load that makes them drop"),
         judge=_pinning,
     ),
     SeedClaim(
-        text="A request takes 0.03 to 0.08 ms.",
-        rule="half of the requests wait less than 0.08 ms. The study's figure is 1 / rate",
-        needs="any run with l2dsr or a proxy",
+        text=msg("A request takes 0.03 to 0.08 ms."),
+        rule=msg("half of the requests wait less than 0.08 ms. The study's figure is 1 / rate"),
+        needs=msg("any run with l2dsr or a proxy"),
         judge=_latency,
     ),
     SeedClaim(
-        text="For more than that one needs an L4 switch in hardware.",
-        rule="with the most receive queues LVS answers less than 1.1 times the requests/s of one queue",
-        needs="bmt run lvs-queues --testbed vm, or on hosts of one's own",
+        text=msg("For more than that one needs an L4 switch in hardware."),
+        rule=msg("with the most receive queues LVS answers less than 1.1 times the requests/s of one queue"),
+        needs=msg("bmt run lvs-queues --testbed vm, or on hosts of one's own"),
         judge=_needs_hardware,
         fidelity=_WITH_CARD,
-        lacks="the director has no network card with queues here",
+        lacks=msg("the director has no network card with queues here"),
     ),
 )
