@@ -34,7 +34,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = [
     ROOT / name
     for name in (
-        *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md", "figures/README.md", "notebooks/README.md"),
+        *(
+            "README.md",
+            "README.ko.md",
+            "CONTRIBUTING.md",
+            "CHANGELOG.md",
+            "data/README.md",
+            "figures/README.md",
+            "notebooks/README.md",
+        ),
         *("docs/fleet.md", "docs/load-engines.md", "docs/use-our-data.md"),
     )
 ]
@@ -183,6 +191,18 @@ def test_verbs_scenarios_testbeds_and_profiles() -> None:
     known = [*names("scenarios"), *names("testbeds"), *profile_sets()]
     missing += [name for name in known if not re.search(rf"`{name}`|\[{name}\]|bmt \w+ {name}\b", text)]
     assert not missing
+
+
+def test_the_korean_readme_names_what_the_english_one_does() -> None:
+    """The same verbs, options, scenarios, files and links; its words are its own."""
+    english, korean = (
+        re.sub(r"^\*?\*?\[?(?:English|한국어).*$", "", (ROOT / name).read_text(), flags=re.MULTILINE)
+        for name in ("README.md", "README.ko.md")
+    )
+    for pattern in (r"\./bmt (?:--no-install )?[a-z]+", r"`([a-z][\w.-]*)`", r"\]\(([^)]+)\)", r"(?<= )--[a-z]+"):
+        assert set(re.findall(pattern, english)) - set(re.findall(pattern, korean)) == set(), pattern
+    assert english.count("\n## ") == korean.count("\n## ")
+    assert english.count("\n| ") == korean.count("\n| ")
 
 
 @pytest.mark.parametrize("doc", DOCS, ids=lambda path: str(path.relative_to(ROOT)))
