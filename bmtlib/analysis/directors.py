@@ -16,7 +16,7 @@ from bmtlib.analysis.cost_model import SIZE
 from bmtlib.analysis.naming import in_sentence, number, series_label
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import records
-from bmtlib.texts import say
+from bmtlib.texts import say, say_n, translated
 
 _POINTS = 240  # of a drawn line: steps have to look like steps
 _BEYOND = 2.0  # so many times the demand is drawn
@@ -65,24 +65,47 @@ def df_directors(tables: Tables, demand: Demand) -> pd.DataFrame:
 
 def carried(tables: Tables, demand: Demand, directors: int) -> list[str]:
     """What so many directors carry, arm by arm, and whether that is enough for the demand."""
-    said = []
+    said: list[str] = []
     planned = df_planned(tables, demand)
     for row in records(planned[planned["why"] == ""]):
         most, low, high = (directors * row[f"per_director_{end}"] for end in ("per_s", "low", "high"))
-        words: dict[str, Any] = {"arm": in_sentence(row["series"]), "count": directors, "rate": number(most)}
+        words: dict[str, Any] = {"arm": in_sentence(row["series"]), "rate": number(most)}
         if not np.isfinite(low):
-            said.append(say("{arm}: {count} directors carry {rate} requests/s; no interval.", **words))
+            said.append(
+                say_n(
+                    "{arm}: {n} director carries {rate} requests/s; no interval.",
+                    "{arm}: {n} directors carry {rate} requests/s; no interval.",
+                    directors,
+                    **words,
+                )
+            )
             continue
         words |= {"low": number(low), "high": number(high) if np.isfinite(high) else say("no end")}
         asked = demand.requests_per_s
         if low >= asked:
-            said.append(say("{arm}: {count} directors are enough: {rate} requests/s ({low} to {high}).", **words))
+            said.append(
+                say_n(
+                    "{arm}: {n} director is enough: {rate} requests/s ({low} to {high}).",
+                    "{arm}: {n} directors are enough: {rate} requests/s ({low} to {high}).",
+                    directors,
+                    **words,
+                )
+            )
         elif high < asked:
-            said.append(say("{arm}: {count} directors are not enough: {rate} requests/s ({low} to {high}).", **words))
+            said.append(
+                say_n(
+                    "{arm}: {n} director is not enough: {rate} requests/s ({low} to {high}).",
+                    "{arm}: {n} directors are not enough: {rate} requests/s ({low} to {high}).",
+                    directors,
+                    **words,
+                )
+            )
         else:
             said.append(
-                say(
-                    "{arm}: not shown whether {count} directors are enough: {rate} requests/s ({low} to {high}).",
+                say_n(
+                    "{arm}: not shown whether {n} director is enough: {rate} requests/s ({low} to {high}).",
+                    "{arm}: not shown whether {n} directors are enough: {rate} requests/s ({low} to {high}).",
+                    directors,
                     **words,
                 )
             )
@@ -122,21 +145,37 @@ def answers(tables: Tables, demand: Demand, directors: int = 0) -> list[str]:
 
 
 def _answer(row: dict[str, Any]) -> str:
-    words: dict[str, Any] = {"arm": in_sentence(row["series"]), "count": row["directors"], "limit": row["limit"]}
+    words: dict[str, Any] = {"arm": in_sentence(row["series"]), "limit": translated(str(row["limit"]))}
     if row["why"]:
         return say("{arm}: not known, because {why}.", arm=words["arm"], why=row["why"])
     if pd.isna(row["directors"]):
         return say("{arm}: not known.", **words)
+    n = int(row["directors"])
     if pd.isna(row["directors_low"]):
-        return say(
-            "{arm}: {count} directors, limited by {limit}; no interval, for there are fewer than 3 blocks.", **words
+        return say_n(
+            "{arm}: {n} director, limited by {limit}; no interval, for there are fewer than 3 blocks.",
+            "{arm}: {n} directors, limited by {limit}; no interval, for there are fewer than 3 blocks.",
+            n,
+            **words,
         )
     if pd.isna(row["directors_high"]):
-        return say("{arm}: {count} directors ({low} or more), limited by {limit}.", **words, low=row["directors_low"])
+        return say_n(
+            "{arm}: {n} director ({low} or more), limited by {limit}.",
+            "{arm}: {n} directors ({low} or more), limited by {limit}.",
+            n,
+            **words,
+            low=row["directors_low"],
+        )
     if row["directors_low"] == row["directors_high"] == 1:
         return say("{arm}: one director is enough, limited by {limit}.", **words)
     ends = {"low": row["directors_low"], "high": row["directors_high"]}
-    return say("{arm}: {count} directors ({low} to {high}), limited by {limit}.", **words, **ends)
+    return say_n(
+        "{arm}: {n} director ({low} to {high}), limited by {limit}.",
+        "{arm}: {n} directors ({low} to {high}), limited by {limit}.",
+        n,
+        **words,
+        **ends,
+    )
 
 
 def _caveats(planned: pd.DataFrame) -> Iterator[str]:

@@ -25,7 +25,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.errors import BmtError
 from bmtlib.report.render import MISSING, Html, Number, render, table
 from bmtlib.report.results import interval, named, records
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
 _shown = count(1)
 
@@ -110,7 +110,7 @@ def _planned_table(frame: pd.DataFrame) -> Html:
             "arm": row["series"],
             "directors": Number.of(None if pd.isna(row["directors"]) else int(row["directors"])),
             "95 % interval": _ends(row["directors_low"], row["directors_high"]),
-            "limited by": row["limit"] if isinstance(row["limit"], str) else row["why"],
+            "limited by": translated(row["limit"]) if isinstance(row["limit"], str) else row["why"],
             "one carries, requests/s": Number.of(row["per_director_per_s"]),
             "its 95 % interval": interval(row["per_director_low"], row["per_director_high"]),
             "by CPU alone": Number.of(row["cpu_per_s"]),
