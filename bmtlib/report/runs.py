@@ -74,6 +74,7 @@ def overview(folders: Sequence[RunDir], tables: Sequence[Tables]) -> Html:
             say("measured"): str(it.run.get("started") or MISSING)[:16].replace("T", " "),
             say("scenario"): str(it.run.get("scenario", {}).get("name", MISSING)),
             say("testbed"): f"{it.run.get('testbed')}, {it.run.get('fidelity') or MISSING}",
+            say("status"): str(it.run.get("status", MISSING)),
             say("cases done"): Number(f"{(it.cases['status'] == 'done').sum()} / {len(it.cases)}"),
             say("folder"): folder.path.name,
         }

@@ -74,6 +74,13 @@ def test_the_ratio_of_arms_is_compared_too(two: list[Tables]) -> None:
     assert "no change is shown" in runs_finding([two[0], two[0]], "director_bytes")
 
 
+def test_too_few_blocks_tell_no_change(builder: Any, two: list[Tables]) -> None:
+    once = builder.tables(run={"id": "once"}, repetitions=1)
+    assert (
+        runs_finding([two[0], once]) == "l2dsr / proxy in requests/s: 1.98, then 1.99; too few blocks to tell a change"
+    )
+
+
 def test_levels_are_matched_also_where_one_run_does_not_vary_them(builder: Any) -> None:
     sizes = builder.tables(run={"id": "sizes"}, factors={"file_size": ["1 KiB", "5 KiB"]})
     one = builder.tables(run={"id": "one"})  # 5 KiB, as every load that does not say

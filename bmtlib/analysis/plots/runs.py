@@ -70,6 +70,8 @@ def runs_finding(runs: Sequence[Tables], measure: str = "requests_per_s") -> str
             "now": ratio_text(first["value"]),
             "change": ratio_text(first["ratio"], first["ratio_low"], first["ratio_high"]),
         }
+        if pd.isna(first["ratio_low"]):
+            return say("{pair} in {what}: {before}, then {now}; too few blocks to tell a change", **values)
         if first["verdict"] == "undecided":
             return say("{pair} in {what}: {before}, then {now}; no change is shown: {change} times", **values)
         return say("{pair} in {what} changed from run to run: {before}, then {now}; {change} times", **values)
