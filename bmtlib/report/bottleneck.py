@@ -5,8 +5,8 @@ from __future__ import annotations
 from bmtlib.analysis import compare
 from bmtlib.analysis.finding import LIMITS
 from bmtlib.analysis.tables import Tables
+from bmtlib.report.forms import count_of, named, nothing, records
 from bmtlib.report.render import MISSING, Html, Number, render, table
-from bmtlib.report.results import count_of, named, nothing, records
 from bmtlib.texts import say, translated
 
 

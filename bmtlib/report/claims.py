@@ -10,8 +10,8 @@ from bmtlib.analysis.claims import df_claims
 from bmtlib.analysis.judged import VERDICT_OF, Result
 from bmtlib.analysis.ledger import df_ledger, tally
 from bmtlib.analysis.tables import Tables
+from bmtlib.report.forms import records
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
-from bmtlib.report.results import records
 from bmtlib.rundir import RunDir
 from bmtlib.texts import say
 

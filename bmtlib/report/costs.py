@@ -16,8 +16,8 @@ from bmtlib.analysis.purchase import ASKED
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done
 from bmtlib.params.units import size_text
+from bmtlib.report.forms import interval, records
 from bmtlib.report.render import Html, Number, table
-from bmtlib.report.results import interval, records
 from bmtlib.texts import msg, say, translated
 
 _RATES = (5_000, 50_000)

@@ -14,7 +14,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT, df_used
 from bmtlib.errors import InputError
 from bmtlib.params.paths import project_root
-from bmtlib.report import results
+from bmtlib.report import forms
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.rundir import RunDir
 from bmtlib.texts import current, msg, say, translated
@@ -26,7 +26,7 @@ _SAID = {"ok": msg("passed"), "mark": msg("marked"), "reject": msg("rejected")}
 def failed_cases(folder: RunDir, tables: Tables) -> Html:
     """Every planned case that is not among the results, and why."""
     rows = []
-    for case in results.records(tables.cases):
+    for case in forms.records(tables.cases):
         if case["status"] not in ("done", "not needed"):
             status = {say("case"): _case(folder, case["case"]), say("status"): word(case["status"])}
             rows.append({**status, say("why"): _why(tables, case)})
@@ -42,7 +42,7 @@ def used(tables: Tables) -> Html:
     """How many blocks of each arm were measured, are used, are left out, and why."""
     rows = [
         {
-            **results.named(tables, row),
+            **forms.named(tables, row),
             say("planned"): Number.of(row["planned"]),
             say("measured"): Number.of(row["measured"]),
             say("used"): Number.of(row["used"]),
@@ -50,7 +50,7 @@ def used(tables: Tables) -> Html:
             say("why"): row["why"] or MISSING,
             say("may decide"): say("yes") if row["decides"] else say("no"),
         }
-        for row in results.records(df_used(tables))
+        for row in forms.records(df_used(tables))
     ]
     note = say(
         "No measured block is left out for its figures, however far off they lie: only when a guard rejected it or it "
@@ -114,7 +114,7 @@ def marks(folder: RunDir, tables: Tables) -> Html:
             say("what it saw"): row["text"],
             say("evidence"): row["evidence"] if isinstance(row["evidence"], str) else MISSING,
         }
-        for row in results.records(tables.guards)
+        for row in forms.records(tables.guards)
         if row["verdict"] != "ok"
     ]
     none = say("none; all passed") if len(tables.guards) else say("none was asked")
@@ -180,7 +180,7 @@ def raw_files(folder: RunDir) -> Html:
             }
         )
     caption = say("Cases, in the order in which they were measured")
-    return table(caption, rows, empty=results.nothing(), anchor="t-raw")
+    return table(caption, rows, empty=forms.nothing(), anchor="t-raw")
 
 
 def run_files(folder: RunDir) -> Html:
@@ -222,6 +222,9 @@ def repeat(folder: RunDir) -> Html:
     return render(
         "repeat",
         place=shlex.quote(path.relative_to(project_root()).as_posix()) if inside else "RUN",
+        title=run["scenario"]["title"],
+        run=run["id"],
+        version=run["bmtlib"],
         digest=run["digest"],
         language=current(),
         seed=folder.read_json("plan.json")["seed"],

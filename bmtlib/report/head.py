@@ -11,8 +11,9 @@ from bmtlib.analysis.plots.fonts import hangul_family
 from bmtlib.analysis.questions import questions
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.claims import summary, verdicts
+from bmtlib.report.forms import ratio, ratio_interval, records
 from bmtlib.report.render import Html, render
-from bmtlib.report.results import ratio, ratio_interval, ratio_overview, records
+from bmtlib.report.results import ratio_overview
 from bmtlib.rundir import RunDir
 from bmtlib.texts import current, msg, say, translated
 

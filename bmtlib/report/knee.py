@@ -7,8 +7,8 @@ import pandas as pd
 from bmtlib.analysis import compare
 from bmtlib.analysis.knee import UNITS, knee_sentences, objective_text
 from bmtlib.analysis.tables import Tables
+from bmtlib.report.forms import count_of, nothing, records
 from bmtlib.report.render import Html, Number, table
-from bmtlib.report.results import count_of, nothing, records
 from bmtlib.texts import say, translated
 
 

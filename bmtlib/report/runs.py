@@ -14,9 +14,9 @@ from bmtlib.analysis.plots.runs import plot_runs, runs_finding
 from bmtlib.analysis.schema import FACTOR_COLUMNS
 from bmtlib.analysis.tables import Tables
 from bmtlib.report.figures import shown
+from bmtlib.report.forms import interval, level, ratio, ratio_interval, records
 from bmtlib.report.parameters import open_run
 from bmtlib.report.render import MISSING, Html, Number, render, table
-from bmtlib.report.results import interval, level, ratio, ratio_interval, records
 from bmtlib.rundir import RunDir
 from bmtlib.texts import say, translated
 

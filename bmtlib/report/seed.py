@@ -10,8 +10,8 @@ from bmtlib.analysis.seed_rows import SAME_SIZE, df_seed_rows
 from bmtlib.analysis.tables import Tables
 from bmtlib.params.units import size_text
 from bmtlib.report.claims import RESULTS, badge, badge_words, files
+from bmtlib.report.forms import ratio, ratio_interval, records
 from bmtlib.report.render import MISSING, Html, Number, render, table
-from bmtlib.report.results import ratio, ratio_interval, records
 from bmtlib.rundir import RunDir
 from bmtlib.texts import say
 

@@ -23,8 +23,8 @@ from bmtlib.analysis.plots.style import lay_out
 from bmtlib.analysis.raw_files import Shown
 from bmtlib.analysis.tables import Tables
 from bmtlib.errors import BmtError
+from bmtlib.report.forms import interval, named, records
 from bmtlib.report.render import MISSING, Html, Number, render, table
-from bmtlib.report.results import interval, named, records
 from bmtlib.texts import say, translated
 
 _shown = count(1)
