@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SETTINGS = project_root() / "bmtlib" / "templates" / "jupyterlab"
 _STARTS_S = 120.0
+# All cells are in the page, whatever is scrolled to.
+_WHOLE = ("@jupyterlab/notebook-extension/tracker.jupyterlab-settings", '{"windowingMode": "none"}')
 
 
 @contextmanager
@@ -33,6 +35,9 @@ def jupyterlab(private: Path, root: Path | None = None) -> Iterator[str]:
         "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
         "JUPYTERLAB_SETTINGS_DIR": str(private / "settings"),
     }
+    settings = private / "settings" / _WHOLE[0]
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(_WHOLE[1])
     words = ["-P", "-m", "bmtlib", "jupyter"]
     if root is not None:
         words = ["-m", "jupyterlab", f"--notebook-dir={root}", f"--LabApp.app_settings_dir={SETTINGS}"]

@@ -27,8 +27,6 @@ CELLS = {
     "raw-browser": "from bmtlib.widgets.raw_browser import raw_browser\nraw_browser({demo!r})",
     "capacity-planner": "from bmtlib.widgets.planner import planner\nplanner({sweep!r})",
 }
-# Three widgets, all of them in the page, whatever is scrolled to.
-_WHOLE = {"@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"}}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,6 @@ def place(tmp_path_factory: pytest.TempPathFactory, sweep: RunDir) -> Path:
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
     (place / "widgets.ipynb").write_text(json.dumps(notebook))
-    for name, content in _WHOLE.items():
-        path = place / "private" / "settings" / name
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(content))
     return place
 
 
