@@ -13,7 +13,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.report.forms import records
 from bmtlib.report.render import MISSING, Html, Number, link, render, table
 from bmtlib.rundir import RunDir
-from bmtlib.texts import say
+from bmtlib.texts import language, say
 
 _MOST_NAMED = 4  # of the claims that the same would decide
 _MOST_FILES = 3  # links beside one claim; the list of raw files has the others
@@ -51,7 +51,8 @@ def ledger(folder: RunDir, tables: Tables, page: str = "") -> Html:
         "supported; a figure that agrees or disagrees without an interval is undecided."
     )
     content = table(say("Every claim, with its proof"), shown, note, anchor="t-ledger")
-    csv = base64.b64encode(found.to_csv(index=False).encode()).decode()
+    with language("en"):  # data are the same in every language
+        csv = base64.b64encode(df_ledger(tables).to_csv(index=False).encode()).decode()
     whole = say("the whole ledger, with every row of the study's table (CSV)")
     return render("ledger", content=content, csv=csv, csv_words=whole)
 
