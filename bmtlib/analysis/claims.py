@@ -22,7 +22,7 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once
 from bmtlib.params.claim import Cases, Claim
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_ratio, spread, spread_ratio
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
 FEWEST_FOR_COUNTS = 2
 
@@ -102,7 +102,7 @@ def judged(tables: Tables, claim: Claim) -> Judged:
 
 def rule_text(claim: Claim) -> str:
     """The rule that decides a claim, in words."""
-    what = METRICS[claim.metric].words
+    what = translated(METRICS[claim.metric].words)
     cases = f"{words_of(claim.of)} / {words_of(claim.over)}" if claim.over else words_of(claim.of)
     least, most = (_value(claim, end) for end in claim.inside)
     if METRICS[claim.metric].kind == "count" and claim.over is None:
@@ -236,10 +236,10 @@ def _evidence(claim: Claim, seen: _Seen, why: str) -> str:
     if seen.missing:
         return sentence(seen.missing)
     if about.kind == "count" and claim.over is None:
-        said = f"{about.words}, {words_of(claim.of)}: {_counted(seen)}"
+        said = f"{translated(about.words)}, {words_of(claim.of)}: {_counted(seen)}"
     else:
         between = f"{words_of(claim.of)} / {words_of(claim.over)}" if claim.over else words_of(claim.of)
-        said = f"{about.words}, {between}: {_shown(claim, seen.found)}"
+        said = f"{translated(about.words)}, {between}: {_shown(claim, seen.found)}"
     return sentence(f"{said}; {why}" if why else said)
 
 

@@ -22,7 +22,7 @@ from bmtlib.analysis.seed_rows import SAME_SIZE, df_seed_rows
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import once, records
 from bmtlib.params.units import size_text
-from bmtlib.texts import say
+from bmtlib.texts import say, translated
 
 Origin = Literal["scenario", "study", "table"]
 # Where the tables that judge the study's claims and rows stand in the report.
@@ -54,7 +54,7 @@ def df_ledger(tables: Tables) -> pd.DataFrame:
 def _scenario(tables: Tables) -> Iterator[dict[str, Any]]:
     for place, claim in enumerate(tables.claims, 1):
         found = judged(tables, claim)
-        row = _row(tables, found, claim=claim.text, source=claim.source, rule=rule_text(claim))
+        row = _row(tables, found, claim=translated(claim.text), source=claim.source, rule=rule_text(claim))
         yield {**row, "id": f"claim-{place}", "of": "scenario", "result": found.verdict}
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from bmtlib.analysis.drops import LOSSES, counted_losses, lost_by_case
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import df_trials, keys, once, percentiles_of
+from bmtlib.texts import msg
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,22 +26,22 @@ class About:
 
 # Of params.claim.METRICS.
 METRICS: dict[str, About] = {
-    "requests_per_s": About(words="requests/s"),
-    "spread_requests_per_s": About(words="spread of requests/s between blocks", kind="spread"),
-    "wait_p50_ms": About(words="median wait", unit=" ms"),
-    "wait_p99_ms": About(words="99th percentile of the wait", unit=" ms"),
-    "failed_share": About(words="share of failed requests"),
-    "director_cpu_us_per_request": About(words="director CPU per request", unit=" µs"),
-    "director_bytes_per_request": About(words="bytes through the director per request", unit=" bytes"),
-    "ipvs_cpu_share": About(words="share of LVS's packets that the busiest CPU had"),
-    "packet_cpu_share": About(words="share of the received packets that the busiest CPU had"),
-    "drops_nic": About(words="packets lost in the NIC", kind="count"),
-    "drops_backlog": About(words="packets lost in the softnet backlog", kind="count"),
-    "drops_ip": About(words="packets lost in IP", kind="count"),
-    "drops_syn": About(words="SYNs lost to a full SYN queue", kind="count"),
-    "drops_accept": About(words="connections lost to a full accept queue", kind="count"),
-    "drops_socket": About(words="segments lost at sockets", kind="count"),
-    "syn_retransmits": About(words="SYNs that clients sent again", kind="count"),
+    "requests_per_s": About(words=msg("requests/s")),
+    "spread_requests_per_s": About(words=msg("spread of requests/s between blocks"), kind="spread"),
+    "wait_p50_ms": About(words=msg("median wait"), unit=" ms"),
+    "wait_p99_ms": About(words=msg("99th percentile of the wait"), unit=" ms"),
+    "failed_share": About(words=msg("share of failed requests")),
+    "director_cpu_us_per_request": About(words=msg("director CPU per request"), unit=" µs"),
+    "director_bytes_per_request": About(words=msg("bytes through the director per request"), unit=" bytes"),
+    "ipvs_cpu_share": About(words=msg("share of LVS's packets that the busiest CPU had")),
+    "packet_cpu_share": About(words=msg("share of the received packets that the busiest CPU had")),
+    "drops_nic": About(words=msg("packets lost in the NIC"), kind="count"),
+    "drops_backlog": About(words=msg("packets lost in the softnet backlog"), kind="count"),
+    "drops_ip": About(words=msg("packets lost in IP"), kind="count"),
+    "drops_syn": About(words=msg("SYNs lost to a full SYN queue"), kind="count"),
+    "drops_accept": About(words=msg("connections lost to a full accept queue"), kind="count"),
+    "drops_socket": About(words=msg("segments lost at sockets"), kind="count"),
+    "syn_retransmits": About(words=msg("SYNs that clients sent again"), kind="count"),
 }
 _LAYERS = {
     "drops_nic": "NIC",

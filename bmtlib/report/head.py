@@ -75,7 +75,7 @@ def answer_box(folder: RunDir, tables: Tables) -> Html:
         questions=asked,
         beside=answer(tables).beside,
         tiles=tiles,
-        expect=folder.read_json("plan.json")["scenario"].get("expect", ""),
+        expect=translated(folder.read_json("plan.json")["scenario"].get("expect", "")),
     )
 
 

@@ -31,10 +31,12 @@ def make_page(folder: RunDir, notebook: Path, place: Path, spoken: str, others: 
     `sign` tells what it was made of, see `freshness`.
     """
     away = os.path.relpath(folder.path.resolve(), place.resolve())
+    with language(spoken):
+        title = translated(str(folder.run_json().get("scenario", {}).get("title") or folder.path.name))
     return to_html(
         notebook,
         spoken,
-        title=str(folder.run_json().get("scenario", {}).get("title") or folder.path.name),
+        title=title,
         sisters=[{"language": name, "name": LANGUAGES[name], "page": page_name(name)} for name in others],
         sign=sign,
         run_folder="" if away == "." else f"{quote(away)}/",

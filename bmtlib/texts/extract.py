@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
 from babel.messages.catalog import Catalog
 from jinja2.ext import babel_extract
 
 PACKAGE = Path(__file__).resolve().parent.parent
 # The notebooks whose text cells are sections of a page; an installed package keeps them in share/.
 _PAGES = ("notebooks/60-compare-runs.ipynb", "notebooks/90-report.ipynb")
+
+# Scenarios of the project: pages show their words. Those of one's own stay in the words of who wrote them.
+_SCENARIOS = "params/scenarios"
 
 # Function -> how many of its first arguments are texts.
 KEYWORDS = {"say": 1, "say_html": 1, "translated": 1, "msg": 1, "say_n": 2}
@@ -28,12 +32,24 @@ def texts() -> Iterator[tuple[_Text, str, int]]:
             yield from _in_python(path)
     for path in sorted(PACKAGE.rglob("*.j2")):
         yield from _in_template(path)
+    for path in sorted(_kept(_SCENARIOS).glob("*.yml")):
+        for text in _in_scenario(yaml.safe_load(path.read_text())):
+            yield text, f"{_SCENARIOS}/{path.name}", 0
     for name in _PAGES:
-        notebook = next(path for path in (PACKAGE.parent / name, PACKAGE / "share" / name) if path.is_file())
-        for number, cell in enumerate(json.loads(notebook.read_text())["cells"]):
+        for number, cell in enumerate(json.loads(_kept(name).read_text())["cells"]):
             text = "".join(cell["source"])
             if cell["cell_type"] == "markdown" and not text.startswith("# "):  # a page has a title of its own
                 yield text, name, number
+
+
+def _kept(path: str) -> Path:
+    """A path of the project, or of the share of an installed package."""
+    return next(place for place in (PACKAGE.parent / path, PACKAGE / "share" / path) if place.exists())
+
+
+def _in_scenario(scenario: dict[str, Any]) -> Iterator[str]:
+    yield from (scenario[key].strip() for key in ("title", "question", "expect") if scenario.get(key))
+    yield from (claim["text"] for claim in scenario.get("claims") or [])
 
 
 def template() -> Catalog:
