@@ -167,7 +167,7 @@ def _change(row: dict[str, object], letter: dict[str, str]) -> dict[str, object]
     first = row["ratio"] != row["ratio"]  # the first run's rows have none
     found = (float(str(row[name])) for name in ("ratio", "ratio_low", "ratio_high"))
     change, low, high = found
-    reason = str(row["why"])
+    reason = translated(str(row["why"]))
     for name, short in letter.items():  # who it is about, as the table calls it
         reason = reason.replace(name, short)
     why = f": {reason}" if reason else ""
