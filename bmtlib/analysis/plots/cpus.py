@@ -56,7 +56,7 @@ def plot_cpu_over_time(tables: Tables) -> Figure:
     seen = {
         kind: CPU_COLOURS[kind] for kind in CPU_COLOURS if table.loc[table["cpu_kind"] == kind, "share"].max() > 0.01
     }
-    note = sentences(say("White: idle; hatched: not sampled. Mean over blocks."), at.strip(), f"{conditions(tables)}.")
+    note = sentences(say("Empty: idle; hatched: not sampled. Mean over blocks."), at.strip(), f"{conditions(tables)}.")
     if many := len(columns) > _MOST_COLUMNS:
         rows, columns = columns, rows
     figure = new_figure(busy_finding(tables), note, 0.7 + (0.95 if many else 1.2) * len(rows), seen)

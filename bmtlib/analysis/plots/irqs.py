@@ -52,7 +52,9 @@ def plot_irq_over_time(tables: Tables) -> Figure:
     cpus = sorted(table.groupby("cpu")["per_s"].sum().nlargest(_MOST_CPUS).index)
     series = list(table["series"].unique())
     highest = float(table["per_s"].max())
-    note = sentences(say("Darker: more often. Mean over blocks."), at.strip(), f"{conditions(tables)}.")
+    note = sentences(
+        say("The stronger the colour, the more often. Mean over blocks."), at.strip(), f"{conditions(tables)}."
+    )
     figure = new_figure(_irq_finding(table, title), note, 1.35 + len(series) * (0.35 + 0.17 * len(labels)))
     grid = figure.subplots(len(series), len(cpus), squeeze=False, sharex=True, sharey=True)
     seconds = int(np.ceil(table["time_s"].max()))

@@ -59,7 +59,10 @@ def plot_cpu_map(tables: Tables) -> Figure:
     series, fewer = _panels(table)
     note = _note(
         tables,
-        say("Darker: more of the CPU's time; white line: another CPU; hatched: not sampled. Mean over blocks."),
+        say(
+            "The stronger the colour, the more of the CPU's time; line across: another CPU; hatched: not sampled. "
+            "Mean over blocks."
+        ),
         say("CPUs shown: {shown} of {all}, the director's and the busiest.", shown=len(chosen), all=len(busy))
         if len(busy) > len(chosen)
         else "",
