@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bmtlib.analysis.compare import HOLDS_ONE, MEASURES, Side, paired_blocks
+from bmtlib.analysis.compare import MEASURES, Side, holds_one, paired_blocks
 from bmtlib.analysis.differences import differences
 from bmtlib.analysis.naming import no_interval
 from bmtlib.analysis.schema import COLUMNS, FACTOR_COLUMNS
@@ -218,7 +218,7 @@ def _ratio(found: Estimate, spoilt: str, measure: str, above: Doubt, below: Doub
     if spoilt:
         said, why = "undecided", spoilt
     elif said == "undecided":
-        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else HOLDS_ONE
+        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else holds_one()
     elif against(said, measure, above, below):
         said, why = "undecided", _joined(above, below).why
     return {"ratio": found.median, "ratio_low": found.low, "ratio_high": found.high, "verdict": said, "why": why}

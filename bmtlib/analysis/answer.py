@@ -12,7 +12,7 @@ import pandas as pd
 
 from bmtlib.analysis import caveats
 from bmtlib.analysis.caveats import levels_of
-from bmtlib.analysis.compare import HOLDS_ONE, df_ratio, df_throughput
+from bmtlib.analysis.compare import df_ratio, df_throughput, holds_one
 from bmtlib.analysis.costs import separable
 from bmtlib.analysis.diagnose import limit_sentence
 from bmtlib.analysis.knee import knee_sentences
@@ -210,7 +210,7 @@ def _rule(rows: pd.DataFrame) -> str:
             return say(
                 "{verdict}, and without marks more so ({marks})", verdict=_word(row["verdict"]), marks=row["marked"]
             )
-        told = row["why"] in ("", HOLDS_ONE) or row["n"] < FEWEST_BLOCKS
+        told = row["why"] in ("", holds_one()) or row["n"] < FEWEST_BLOCKS
         return _word(row["verdict"]) if told else f"{_word(row['verdict'])}, {row['why']}"
     counts = rows["verdict"].value_counts()
     words = [

@@ -44,7 +44,7 @@ from bmtlib.analysis.trials import df_trials, keys, once, summarised
 from bmtlib.analysis.used import against, cases_of, df_used, doubt, spoilt_by
 from bmtlib.analysis.waits import df_little, df_wait_curve, df_waits
 from bmtlib.stats import FEWEST_BLOCKS, Estimate, estimate, paired_effect, paired_ratio, verdict
-from bmtlib.texts import msg, translated
+from bmtlib.texts import msg, say
 
 __all__ = [
     "MEASURES",
@@ -94,7 +94,6 @@ __all__ = [
 # Arms that pass packets on, and so may do better than a proxy.
 _LVS = ("nat", "l3dsr", "l2dsr")
 
-HOLDS_ONE = msg("the interval holds 1")  # why a ratio decides nothing
 
 # What arms are compared by: column of df_trials -> words.
 MEASURES = {
@@ -103,6 +102,11 @@ MEASURES = {
     "director_bytes": msg("bytes through the director per request"),
     "wait_p99_ms": msg("99th percentile of the wait"),
 }
+
+
+def holds_one() -> str:
+    """Why a ratio decides nothing, where its interval is the reason."""
+    return say("the interval holds 1")
 
 
 @once
@@ -211,7 +215,7 @@ def _ratio(above: pd.Series, below: pd.Series, spoilt: str) -> dict[str, Any]:
     if spoilt:
         said, why = "undecided", spoilt
     elif said == "undecided":
-        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else translated(HOLDS_ONE)
+        why = no_interval(found.n) if found.n < FEWEST_BLOCKS else holds_one()
     return {
         "ratio": found.median,
         "low": found.low,

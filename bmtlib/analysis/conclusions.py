@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bmtlib.analysis.compare import HOLDS_ONE, df_ratio
+from bmtlib.analysis.compare import df_ratio, holds_one
 from bmtlib.analysis.costs import df_director_bytes, df_director_cpu, separable
 from bmtlib.analysis.drops import df_lost
 from bmtlib.analysis.irqs import df_packets_by_cpu
@@ -197,7 +197,7 @@ def _ratios(
 
 def _verdict(row: pd.Series) -> str:
     """The verdict; of an undecided one the reason, where the interval does not tell it."""
-    if row["why"] in ("", HOLDS_ONE) or row["n"] < FEWEST_BLOCKS:
+    if row["why"] in ("", holds_one()) or row["n"] < FEWEST_BLOCKS:
         return word(row["verdict"])
     return say("undecided ({why})", why=row["why"])
 

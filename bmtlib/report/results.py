@@ -44,7 +44,7 @@ def ratios(tables: Tables) -> Html:
     blocks = max((row["n"] for row in found), default=0)
     rows = []
     for row in sorted(found, key=lambda row: list(compare.MEASURES).index(row["measure"])):
-        by_rule = row["why"] in ("", translated(compare.HOLDS_ONE), no_interval(row["n"]))
+        by_rule = row["why"] in ("", compare.holds_one(), no_interval(row["n"]))
         cells = {
             say("measure"): translated(compare.MEASURES[row["measure"]]),
             say("compared"): f"{row['arm']}\u00a0/\u00a0{row['against']}",
