@@ -13,7 +13,7 @@ import pandas as pd
 
 from bmtlib.analysis.compare import df_ratio, holds_one
 from bmtlib.analysis.costs import df_director_bytes, df_director_cpu, separable
-from bmtlib.analysis.drops import df_lost
+from bmtlib.analysis.drops import df_lost, unread
 from bmtlib.analysis.irqs import df_packets_by_cpu
 from bmtlib.analysis.naming import (
     blocks_text,
@@ -254,7 +254,8 @@ def _lost(tables: Tables) -> list[str]:
     said += _more(len(found) - _MOST)
     if found.empty:
         said = [say("In no layer that was measured anything was lost.")]
-    return said + ([say("Not measured: {layers}.", layers="; ".join(unknown))] if unknown else [])
+    said += [say("Not measured: {layers}.", layers="; ".join(unknown))] if unknown else []
+    return [*said, *filter(None, [unread(tables)])]
 
 
 def _settings(tables: Tables) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.trials import done, keys, once, summarised
-from bmtlib.texts import msg
+from bmtlib.texts import msg, say, translated
 
 Source = Literal["link", "ethtool_stats", "softnet", "nstat"]
 
@@ -100,7 +100,13 @@ LOSSES: tuple[Loss, ...] = (
 LAYERS = tuple(dict.fromkeys(loss.layer for loss in LOSSES))
 SIGNS = ("interface", "retransmits")
 PLACES = tuple(layer for layer in LAYERS if layer not in SIGNS)
-_ROLES = ("client", "director", "web", "machine")
+ROLE_WORDS = {
+    "client": msg("clients"),
+    "director": msg("director"),
+    "web": msg("web hosts"),
+    "machine": msg("the kernel that hosts share"),
+}
+_ROLES = tuple(ROLE_WORDS)
 
 
 @once
@@ -174,6 +180,22 @@ def df_lost(tables: Tables) -> pd.DataFrame:
 
     types = {"layer": "string", "role": "string", "count": "Int64", "per_1000": "float64", "blocks": "int64"}
     return summarised(tables, done(tables)[["case", "completed", *keys(tables)]], rows, types)
+
+
+def unread(tables: Tables) -> str:
+    """A sentence that names the roles whose kernel counters (nstat) were not read in every used case; else empty.
+
+    What was lost there is unknown, though the same layer may have been read, and be clean, at hosts of other roles.
+    """
+    read = tables.probed[tables.probed["source"] == "nstat"]
+    cases = set(done(tables)["case"])
+    there = {host["role"] for host in tables.run.get("hosts") or []}
+    missing = [
+        translated(words)
+        for role, words in ROLE_WORDS.items()
+        if role in there and cases - set(read.loc[read["role"] == role, "case"])
+    ]
+    return say("Kernel counters were not read everywhere: {roles}.", roles=", ".join(missing)) if missing else ""
 
 
 def lost_by_case(tables: Tables) -> pd.DataFrame:

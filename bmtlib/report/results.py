@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from bmtlib.analysis import compare
+from bmtlib.analysis.drops import unread
 from bmtlib.analysis.naming import factor_word, loop, loop_text, no_interval, waits_from, word
 from bmtlib.analysis.tables import Tables
 from bmtlib.analysis.used import MOST_LEFT_OUT, MOST_MARKED
@@ -266,9 +267,9 @@ def drops(tables: Tables) -> Html:
         say("not measured here: {layers}", layers=", ".join(unknown)) if unknown else "",
     ]
     note = "; ".join(part for part in parts if part)
-    empty = say("none; {note}", note=note) if len(frame) else nothing()
+    empty = say("none; {note}", note=f"{note}. {unread(tables)}".rstrip(" .")) if len(frame) else nothing()
     caption = say("Counters that grew, over all hosts and blocks")
-    return table(caption, rows, f"{note}.", empty, anchor="t-drops")
+    return table(caption, rows, f"{note}. {unread(tables)}".rstrip(), empty, anchor="t-drops")
 
 
 def interrupts(tables: Tables, most: int = 24) -> Html:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bmtlib.analysis.drops import PLACES, SIGNS, df_drops, df_lost
+from bmtlib.analysis.drops import PLACES, SIGNS, df_drops, df_lost, unread
 from bmtlib.analysis.irqs import df_irq_over_time, df_packets_by_cpu
+from bmtlib.analysis.plots import plot_lost_by_layer
 from bmtlib.analysis.settings import df_settings
-from bmtlib.analysis.tables import Tables
+from bmtlib.analysis.tables import Tables, read_tables
 from bmtlib.plan import Case
 from bmtlib.stats import spread, spread_ratio
 
@@ -95,6 +96,23 @@ def test_the_backlog_of_a_director_with_a_kernel_of_its_own_is_the_directors(bui
     tables = builder.tables(lambda case: replace(builder.usual(case), softnet_dropped=7), {"hosts": hosts})
     dropped = df_drops(tables).set_index(["arm", "counter"]).loc[("l2dsr", "dropped")]
     assert dropped["director"] == dropped["count"] == 21
+
+
+def test_clean_layers_do_not_speak_for_hosts_that_were_not_read(builder: Any) -> None:
+    names = ("director", "web01", "web02", "client01", "client02")
+    hosts = [{"name": name, "role": name.rstrip("012"), "machine": "lab"} for name in names]
+    folder = builder(builder.usual, {"hosts": hosts})
+    assert unread(read_tables(folder)) == ""
+    assert _heading(read_tables(folder)) == "No measured layer lost anything"  # a lab's director has no card
+    for path in folder.path.glob("cases/b1-*/director/nstat.*"):
+        path.unlink()
+    assert unread(read_tables(folder)) == "Kernel counters were not read everywhere: director."
+    texts = [text.get_text() for text in plot_lost_by_layer(read_tables(folder)).texts]
+    assert any("not read everywhere: director" in " ".join(text.split()) for text in texts)
+
+
+def _heading(tables: Tables) -> str:
+    return str(plot_lost_by_layer(tables).texts[0].get_text())
 
 
 def test_spreads() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bmtlib.analysis.drops import PLACES, df_lost
+from bmtlib.analysis.drops import PLACES, ROLE_WORDS, df_lost, unread
 from bmtlib.analysis.naming import at_largest, conditions, in_sentence, named, number
 from bmtlib.analysis.plots.load import no_case
 from bmtlib.analysis.plots.style import (
@@ -32,12 +32,6 @@ _ROLE_COLOURS = {
     "web": "#009E73",
     "client": "#56B4E9",
     "machine": "#CC79A7",
-}
-_ROLE_WORDS = {
-    "director": msg("director"),
-    "web": msg("web hosts"),
-    "client": msg("clients"),
-    "machine": msg("the kernel that hosts share"),
 }
 _SHORT = {
     "softnet backlog": msg("backlog"),
@@ -63,17 +57,19 @@ def plot_lost_by_layer(tables: Tables) -> Figure:
         said = sentences(
             say("Clean in all arms: {layers}.", layers=clean),
             say("Not measured: {layers}.", layers=", ".join(unknown)) if unknown else "",
+            unread(tables),
             at.strip(),
             f"{conditions(tables)}.",
         )
-        return nothing_to_show(_finding(table), said)
+        return nothing_to_show(_finding(tables, table), said)
     roles = {
-        translated(_ROLE_WORDS[role]): colour for role, colour in _ROLE_COLOURS.items() if role in set(lossy["role"])
+        translated(ROLE_WORDS[role]): colour for role, colour in _ROLE_COLOURS.items() if role in set(lossy["role"])
     }
     none = [in_sentence(name) for name in table["series"].unique() if name not in series]
     note = sentences(
         say("Per 1,000 right answers, all hosts and blocks."),
         say("Nothing lost: {arms}.", arms=", ".join(none)) if none else "",
+        unread(tables),
         at.strip(),
         f"{conditions(tables)}.",
     )
@@ -82,7 +78,7 @@ def plot_lost_by_layer(tables: Tables) -> Figure:
     if len(whole) > len(series):
         note = say("{note} Not shown, because they lost less: {n}.", note=note, n=len(whole) - len(series))
     rows = -(-len(series) // 2)
-    figure = new_figure(_finding(table), note, rows * (0.75 + 0.21 * (len(PLACES) + 1)), roles)
+    figure = new_figure(_finding(tables, table), note, rows * (0.75 + 0.21 * (len(PLACES) + 1)), roles)
     panels = panel_grid(figure, len(series))
     most = float(table.groupby("series")["per_1000"].sum().max())
     for i, (axes, name) in enumerate(zip(panels, series, strict=True)):
@@ -123,7 +119,7 @@ def _draw(axes: Axes, part: pd.DataFrame, most: float, *, labelled: bool) -> Non
     axes.grid(axis="x", color=FAINT)
 
 
-def _finding(table: pd.DataFrame) -> str:
+def _finding(tables: Tables, table: pd.DataFrame) -> str:
     """The layer that lost the most, of each arm that lost something."""
     sums = table.groupby(["series", "layer"], sort=False)["per_1000"].sum()
     parts = []
@@ -140,7 +136,7 @@ def _finding(table: pd.DataFrame) -> str:
             parts.append(f"{part} ({100 * share:.0f} %)" if share < 0.995 else part)
     if parts:
         return say("Where most was lost: {parts}", parts=", ".join(parts))
-    if (table["role"] == "unknown").any():
+    if unread(tables) or (table["role"] == "unknown").any():
         return say("No measured layer lost anything")
     return say("Nothing was lost in any layer")
 
