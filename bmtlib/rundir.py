@@ -24,6 +24,7 @@ from typing import Any
 from bmtlib import bundles, events
 from bmtlib.bundles import Bundle
 from bmtlib.errors import InputError, MachineError
+from bmtlib.files import write_whole
 
 FORMAT = 1  # raised when a reader of the older form would misread the newer
 
@@ -81,17 +82,10 @@ class RunDir:
     def write(self, relative: str, content: str | bytes) -> Path:
         """Write a whole file below the folder, atomically. MachineError when the disk is full or refuses."""
         path = self.path / relative
-        temporary = path.with_name(f".{path.name}.new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(_encoded(content) if isinstance(content, str) else content)
-            temporary.replace(path)
-        except BaseException as error:
-            with suppress(OSError):
-                temporary.unlink()
-            if isinstance(error, OSError):
-                raise _cannot_write(path, error) from error
-            raise
+            write_whole(path, _encoded(content) if isinstance(content, str) else content)
+        except OSError as error:
+            raise _cannot_write(path, error) from error
         return path
 
     def write_json(self, relative: str, value: object) -> Path:

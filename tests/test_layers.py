@@ -15,6 +15,7 @@ LAYERS = {
     "bmtlib": "ground",
     "bmtlib.errors": "ground",
     "bmtlib.cpus": "ground",
+    "bmtlib.files": "ground",
     "bmtlib.texts": "ground",
     "bmtlib.parsers": "ground",
     "bmtlib.params": "pure",

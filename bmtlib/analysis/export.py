@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ import pandas as pd
 from bmtlib.analysis.metadata import CSVW, PACKAGE, csv_metadata, data_package
 from bmtlib.analysis.tables import parquet, read_tables
 from bmtlib.errors import MachineError
+from bmtlib.files import write_whole
 from bmtlib.rundir import RunDir
 
 Format = Literal["csv", "parquet", "json"]
@@ -38,14 +38,9 @@ def export_tables(run: RunDir, to: Path | str, fmt: Format = "csv") -> list[Path
 
 def _write(path: Path, content: bytes) -> Path:
     """A whole file, or none."""
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        write_whole(path, content)
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         why = f"cannot write the table {path.stem}: {error.strerror}"
         raise MachineError(why, where=str(path), todo="choose a folder you may write with --to DIR") from error
     return path

@@ -11,6 +11,7 @@ from typing import Any
 
 import bmtlib
 from bmtlib.errors import BmtError, CaseError, InputError, MachineError
+from bmtlib.files import write_whole
 
 # An error of ours in a notebook stays what it is, so that the command line ends with its exit code.
 _KINDS: dict[str, type[BmtError]] = {kind.__name__: kind for kind in (InputError, MachineError, CaseError)}
@@ -131,10 +132,7 @@ def _forget_machine(output: Path, name: str) -> None:
         cell["metadata"].pop("papermill", None)
         if "injected-parameters" in cell["metadata"].get("tags", []):
             cell["id"] = "injected-parameters"
-    temporary = output.with_name(f".{output.name}.new")
     try:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        temporary.replace(output)
+        write_whole(output, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _cannot_write(output, error) from error

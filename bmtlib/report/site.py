@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote, urlsplit
 from markupsafe import Markup
 
 from bmtlib.errors import InputError, MachineError
+from bmtlib.files import write_whole
 from bmtlib.report.archive import archive
 from bmtlib.report.feed import Entry, feed
 from bmtlib.report.render import TEMPLATES, render
@@ -77,17 +78,12 @@ class _Site:
         """A file, whole or not at all; untouched where it is the same already."""
         data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         path = self.folder / name
-        temporary = path.with_name(f".{path.name}.new")
         self.names.append(name)
         try:
             if path.is_file() and path.read_bytes() == data:
                 return path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
-            temporary.replace(path)
+            write_whole(path, data)
         except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
             why = f"cannot write the site: {error.strerror}"
             raise MachineError(why, where=str(path), todo="choose a folder you may write with --to DIR") from error
         return path

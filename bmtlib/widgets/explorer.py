@@ -33,26 +33,26 @@ from bmtlib.report.parameters import find
 from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
 from bmtlib.widgets.controls import dropdown, fill, row
-from bmtlib.widgets.live import show
+from bmtlib.widgets.live import Live
 from bmtlib.widgets.pages import explored_page, problem
-from bmtlib.widgets.runs import Reader, as_run, offered
+from bmtlib.widgets.runs import Reader, as_run
 
 _EACH = "each by itself"  # a factor that is not held
 
 
-class Explorer:
+class Explorer(Live):
     """What a notebook's cell shows by naming it. `widget` is the live part, made when it is asked for.
 
     run: a run folder; without one the newest in data/. tables: of that run, where they have been read already.
     figures: the folder in which the explorer keeps what is exported, in one of its own for each run
     """
 
+    name = "explorer"
+
     def __init__(
         self, run: RunDir | Path | str | None = None, tables: Tables | None = None, figures: Path | str = "figures"
     ) -> None:
         self._reader, self._figures, self._quiet = Reader(), find(str(figures)), False
-        self._given: RunDir | None = None
-        self._made: ipywidgets.Widget | None = None
         try:
             self._given = as_run(run)
             if tables is not None:
@@ -63,19 +63,8 @@ class Explorer:
         except BmtError as error:
             self._tables, self._view, self._page = None, None, problem(error)
 
-    def _ipython_display_(self) -> None:
-        show(self._page, lambda: self.widget, "explorer")
-
-    @property
-    def widget(self) -> ipywidgets.Widget:
-        if self._made is None:
-            self._made = self._build()
-        return self._made
-
     def _build(self) -> ipywidgets.Widget:
-        self._runs = offered(self._given)
-        name = next((name for name, run in self._runs.items() if run is self._given), None)
-        self.run = dropdown("run", list(self._runs), name, width="34rem")
+        self.run = self._choose_run()
         self.metric, self.x, self.split = dropdown("metric"), dropdown("along x"), dropdown("split by")
         self.show_as = dropdown("show", [("median and interval", False), ("single cases", True)], False)
         self.log = ipywidgets.Checkbox(description="logarithmic values", indent=False)

@@ -12,9 +12,40 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from bmtlib.report.render import Html, render
+from bmtlib.rundir import RunDir
+from bmtlib.widgets.runs import offered
 
 if TYPE_CHECKING:
     import ipywidgets
+
+
+class Live:
+    """What a notebook's cell shows by naming it: a page, and the widget in its place, made when it is asked for."""
+
+    name = ""  # of its CSS class
+    _page: Html
+    _given: RunDir | None = None  # None: the run could not be opened, and the page says why
+    _made: ipywidgets.Widget | None = None
+
+    def _ipython_display_(self) -> None:
+        show(self._page, lambda: self.widget, self.name)
+
+    @property
+    def widget(self) -> ipywidgets.Widget:
+        if self._made is None:
+            self._made = self._build()
+        return self._made
+
+    def _build(self) -> ipywidgets.Widget:
+        raise NotImplementedError
+
+    def _choose_run(self) -> ipywidgets.Dropdown:
+        """A control to choose among the runs, which are kept by name in `_runs`; the one given is chosen."""
+        from bmtlib.widgets.controls import dropdown
+
+        self._runs = offered(self._given)
+        name = next((name for name, run in self._runs.items() if run is self._given), None)
+        return dropdown("run", list(self._runs), name, width="34rem")
 
 
 def show(page: Html, build: Callable[[], ipywidgets.Widget], name: str) -> None:

@@ -12,18 +12,20 @@ from bmtlib.analysis.tables import Tables
 from bmtlib.errors import BmtError
 from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
-from bmtlib.widgets.controls import dropdown, number, row
-from bmtlib.widgets.live import show
+from bmtlib.widgets.controls import number, row
+from bmtlib.widgets.live import Live
 from bmtlib.widgets.pages import planned_page, problem
-from bmtlib.widgets.runs import Reader, as_run, offered
+from bmtlib.widgets.runs import Reader, as_run
 
 
-class Planner:
+class Planner(Live):
     """What a notebook's cell shows by naming it. `widget` is the live part, made when it is asked for.
 
     run: a run in which the size of the file was varied; without one the newest in data/. directors: how many there
     are, 0 for not said. The other words are those of `capacity.Demand`
     """
+
+    name = "capacity-planner"
 
     def __init__(
         self,
@@ -36,8 +38,6 @@ class Planner:
         self._reader = Reader()
         self._demand = demand or Demand(requests_per_s=50_000, kib=20, gbit_per_s=10, use=0.7)
         self._directors = directors
-        self._given: RunDir | None = None
-        self._made: ipywidgets.Widget | None = None
         try:
             self._given = as_run(run)
             if tables is not None:
@@ -46,19 +46,9 @@ class Planner:
         except BmtError as error:
             self._page = problem(error)
 
-    def _ipython_display_(self) -> None:
-        show(self._page, lambda: self.widget, "capacity-planner")
-
-    @property
-    def widget(self) -> ipywidgets.Widget:
-        if self._made is None:
-            self._made = self._build()
-        return self._made
-
     def _build(self) -> ipywidgets.Widget:
-        self._runs, asked = offered(self._given), self._demand
-        name = next((name for name, run in self._runs.items() if run is self._given), None)
-        self.run = dropdown("run", list(self._runs), name, width="34rem")
+        asked = self._demand
+        self.run = self._choose_run()
         self.requests = number("requests/s", asked.requests_per_s, 1, 1e9, 1000)
         self.kib = number("KiB in an answer", asked.kib, 0.01, 1e6, 1)
         self.gbit = number("link, Gbit/s", asked.gbit_per_s, 0.01, 1e4, 1)

@@ -13,40 +13,29 @@ from bmtlib.report.render import Html
 from bmtlib.rundir import RunDir
 from bmtlib.texts import say
 from bmtlib.widgets.controls import dropdown, fill, row
-from bmtlib.widgets.live import show
+from bmtlib.widgets.live import Live
 from bmtlib.widgets.pages import problem, raw_page, sentence
-from bmtlib.widgets.runs import as_run, offered
+from bmtlib.widgets.runs import as_run
 
 
-class RawBrowser:
+class RawBrowser(Live):
     """What a notebook's cell shows by naming it. `widget` is the live part, made when it is asked for.
 
     run: a run folder; without one the newest in data/
     """
 
+    name = "raw-browser"
+
     def __init__(self, run: RunDir | Path | str | None = None) -> None:
         self._quiet = False
-        self._given: RunDir | None = None
-        self._made: ipywidgets.Widget | None = None
         try:
             self._given = as_run(run)
             self._page = first_page(self._given)
         except BmtError as error:
             self._page = problem(error)
 
-    def _ipython_display_(self) -> None:
-        show(self._page, lambda: self.widget, "raw-browser")
-
-    @property
-    def widget(self) -> ipywidgets.Widget:
-        if self._made is None:
-            self._made = self._build()
-        return self._made
-
     def _build(self) -> ipywidgets.Widget:
-        self._runs = offered(self._given)
-        name = next((name for name, run in self._runs.items() if run is self._given), None)
-        self.run = dropdown("run", list(self._runs), name, width="34rem")
+        self.run = self._choose_run()
         self.case, self.host, self.probe = dropdown("case"), dropdown("host"), dropdown("probe")
         self.changes = ipywidgets.Checkbox(value=True, description="only what changed", indent=False)
         self.page = ipywidgets.HTML(str(self._page))

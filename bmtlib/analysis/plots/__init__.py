@@ -34,6 +34,7 @@ from bmtlib.analysis.plots.topology import plot_topology
 from bmtlib.analysis.plots.waterfall import plot_lost_by_layer
 from bmtlib.analysis.tables import Tables
 from bmtlib.errors import MachineError
+from bmtlib.files import write_whole
 
 __all__ = [
     "FIGURES",
@@ -110,10 +111,9 @@ def save_figure(figure: Figure, table: pd.DataFrame, folder: Path | str, name: s
     contents = {"svg": svg.getvalue(), "png": png.getvalue(), "csv": table.to_csv(index=False).encode()}
     paths = []
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
         for ending, content in contents.items():
             paths.append(Path(folder) / f"{name}.{ending}")
-            paths[-1].write_bytes(content)
+            write_whole(paths[-1], content)
     except OSError as error:
         raise MachineError(f"cannot write the figure {name}: {error.strerror}", where=str(folder)) from error
     return paths
