@@ -121,7 +121,7 @@ def test_full_disk_is_one_clear_message(tmp_path: Path) -> None:
             "at most 0.5, found 5",
         ),
         (["run", "--resume", "no-such-run"], 2, "not a run folder"),
-        (["run", "--resume", DEMO], 2, "was planned by a bmtlib that could not go on with a run"),
+        (["run", "--resume", DEMO], 2, "nothing is missing"),
         (["run", "--resume", DEMO, "--set", "repetitions=9"], 2, "gone on with as it was planned"),
         (["run", "--resume", DEMO, "--out", "elsewhere"], 2, "gone on with as it was planned"),
         (["run", "quick", "file-size", "--resume", DEMO], 2, "gone on with as it was planned"),
