@@ -151,7 +151,7 @@ def test_nobody_listens(run: Run) -> None:
 def test_no_requests_at_all(server: Server, run: Run) -> None:
     row, columns = run(server.port, count=0)
     assert (row["planned"], row["sent"], row["late_p99_us"]) == (0, 0, None)
-    assert columns == {"late_us": [], "answer_us": []}
+    assert columns == {"due_us": [], "late_us": [], "answer_us": []}
 
 
 def test_the_command_of_a_client_does_it(server: Server, tmp_path: Path) -> None:
